@@ -1,0 +1,108 @@
+"""Streaming extractive answers, decoupled: one response a word.
+
+Every request becomes a task on one event loop, so execute() returns at once and many answers are in flight in one
+instance. Sentences are embedded by the embedder of this server (BLS).
+"""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import extract
+import frame
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+def value(request, name, default):
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return default if tensor is None else tensor.as_numpy().reshape(-1)[0]
+
+
+def failure(text, code):
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+
+
+def response(text):
+    return pb_utils.InferenceResponse([pb_utils.Tensor("text_output", np.array([text.encode()], dtype=np.object_))])
+
+
+class TritonPythonModel:
+    """text_input -> text_output, word by word: only sentences of the passages shown, each cited."""
+
+    def initialize(self, args):
+        settings = {key: each["string_value"] for key, each in json.loads(args["model_config"])["parameters"].items()}
+        self.embedder = settings["embedder"]
+        self.limit = int(settings["max_in_flight"])
+        self.in_flight = 0
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+
+    def execute(self, requests):
+        for request in requests:
+            asyncio.run_coroutine_threadsafe(self.serve(request), self.loop)
+
+    async def serve(self, request):
+        sender = request.get_response_sender()
+        if self.in_flight >= self.limit:
+            busy = failure("answerer is at its limit of answers in flight", pb_utils.TritonError.UNAVAILABLE)
+            return sender.send(busy, flags=FINAL)
+        self.in_flight += 1
+        try:
+            await self.answer(request, sender)
+        except ValueError as problem:
+            sender.send(failure(str(problem), pb_utils.TritonError.INVALID_ARG), flags=FINAL)
+        except Exception as problem:  # the stream must always end
+            sender.send(failure(f"answerer failed: {problem}", pb_utils.TritonError.INTERNAL), flags=FINAL)
+        finally:
+            self.in_flight -= 1
+
+    async def answer(self, request, sender):
+        text = value(request, "text_input", b"").decode("utf-8", "replace")
+        stream = bool(value(request, "stream", False))
+        echo = not bool(value(request, "exclude_input_in_output", stream))
+        if echo and stream:
+            raise ValueError("When streaming, `exclude_input_in_output` = False is not allowed.")
+        sampling = json.loads(value(request, "sampling_parameters", b"{}") or b"{}")
+        pieces = await self.pieces(text, int(sampling.get("max_tokens", 1024)))
+        if not stream:
+            return sender.send(response((text if echo else "") + "".join(pieces)), flags=FINAL)
+        for piece in pieces:
+            if sender.is_cancelled():
+                return sender.send(failure("cancelled", pb_utils.TritonError.CANCELLED), flags=FINAL)
+            sender.send(response(piece))
+            await asyncio.sleep(0)
+        sender.send(flags=FINAL)
+
+    async def pieces(self, text, limit):
+        question = extract.question_of(frame.questions(text))
+        found = extract.candidates(question, frame.passages(text))
+        vectors = await self.embed([question] + [candidate[1] for candidate in found]) if found else None
+        chosen = extract.choose(found, vectors) if found else []
+        return list(extract.pieces(chosen))[:limit]
+
+    async def embed(self, texts):
+        return np.stack(await asyncio.gather(*(self.vector(text) for text in texts)))
+
+    async def vector(self, text):
+        """One text a call: the response cache keys on whole requests, and passages recur."""
+        call = pb_utils.InferenceRequest(
+            model_name=self.embedder,
+            requested_output_names=["embedding"],
+            inputs=[pb_utils.Tensor("text", np.array([[text.encode()]], dtype=np.object_))],
+        )
+        answer = await call.async_exec()
+        if answer.has_error():
+            raise RuntimeError(answer.error().message())
+        return pb_utils.get_output_tensor_by_name(answer, "embedding").as_numpy()[0]
+
+    def finalize(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()

@@ -1,0 +1,32 @@
+"""What a question may ask of the paced model: `words: count=64 delay_ms=5 fail_after=9 marker=abc`, each part optional."""
+
+import re
+from dataclasses import dataclass
+
+QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.S)
+DIRECTIVE = re.compile(r"\bwords:((?:\s+\w+=\S+)+)")
+PART = re.compile(r"(\w+)=(\S+)")
+
+
+@dataclass(frozen=True)
+class Directive:
+    """`count` words, `delay_ms` apart; an error after `fail_after` of them; `marker` names the turn in the log."""
+
+    count: int = 64
+    delay_ms: float = 5.0
+    fail_after: int | None = None
+    marker: str = "-"
+
+
+def read(text, max_tokens=None):
+    """The directive in the question, or in the whole text when it has no frame around its question."""
+    asked = QUESTION.findall(text)
+    found = DIRECTIVE.findall(asked[-1] if asked else text)
+    parts = dict(PART.findall(found[-1])) if found else {}
+    count = int(parts.get("count", Directive.count))
+    return Directive(
+        count=count if max_tokens is None else min(count, max_tokens),
+        delay_ms=float(parts.get("delay_ms", Directive.delay_ms)),
+        fail_after=int(parts["fail_after"]) if "fail_after" in parts else None,
+        marker=parts.get("marker", Directive.marker),
+    )
