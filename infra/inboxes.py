@@ -1,0 +1,44 @@
+"""Whose each inbox is, and what it may publish: read once from `inboxes.yaml`."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.settings import Settings
+from schemas.errors import Invalid
+from topics.catalogue import Topic, inbox
+
+
+class Inbox(BaseModel):
+    """One inbox. `collections` and `readers` name what it may set; a '*' allows any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    owner: str = Field(description="user id whose rights it has: it publishes to collections this user owns")
+    collections: list[str] = ["*"]
+    readers: list[str] = ["*"]
+
+    @property
+    def topic(self) -> Topic:
+        """The topic that the source writes to."""
+        return inbox(self.name)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inboxes: list[Inbox]
+
+
+def read_inboxes(settings: Settings) -> tuple[Inbox, ...]:
+    """The inboxes of an installation; raises Invalid naming file, place and cure."""
+    path: Path = settings.inboxes_file
+    try:
+        read = _File.model_validate(yaml.safe_load(path.read_text()))
+    except FileNotFoundError as exc:
+        raise Invalid(f"{path} is missing: name the inboxes there, or set TURNLOG_INBOXES_FILE") from exc
+    except (yaml.YAMLError, ValidationError) as exc:
+        raise Invalid(f"{path}: {exc}") from exc
+    return tuple(read.inboxes)

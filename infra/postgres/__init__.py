@@ -1,0 +1,1 @@
+"""Postgres: pools, row-level sessions, migrations."""

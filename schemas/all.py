@@ -1,0 +1,6 @@
+"""Every event, imported once, so that `EVENTS` is whole."""
+
+from schemas import access, answers, conversations, delivery, documents, turns
+from schemas.event import EVENTS
+
+__all__ = ["EVENTS", "access", "answers", "conversations", "delivery", "documents", "turns"]

@@ -1,0 +1,165 @@
+"""Events to bytes and back, in Confluent's wire format: a zero byte, the schema's id (4 bytes, big endian), the Avro body.
+
+Our own records also carry the headers `type` and `schema-sha256`, so they are read with the committed schemas while the
+registry is away. A record without them (an outside system's) is read with the schema that the registry has under its id.
+"""
+
+import io
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, Protocol, cast, get_args, get_origin, get_type_hints
+
+import fastavro
+from fastavro.types import Schema
+
+from schemas.all import EVENTS
+from schemas.errors import Undecodable
+from schemas.event import NAMESPACE, Event
+from schemas.versions import Json, committed, latest
+
+Headers = Mapping[str, bytes]
+FRAME = struct.Struct(">bI")
+
+
+class Registry(Protocol):
+    """What the codec asks of a schema registry."""
+
+    def id_of(self, topic: str, name: str) -> int:
+        """The registered id of an event's latest schema on a topic; KeyError: not provisioned."""
+
+    async def schema_of(self, schema_id: int) -> Json | None:
+        """The schema under an id, None when there is no such id; raises Unavailable."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One record's value and headers."""
+
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Codec:
+    """Encodes what we write and decodes what we read; holds parsed schemas, nothing else."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._frames: dict[tuple[str, str], bytes] = {}
+        self._fetched: dict[int, tuple[str, Schema]] = {}
+
+    def encode(self, topic: str, event: Event) -> Encoded:
+        """Bytes and headers of an event for a topic; raises TypeError or ValueError when a field does not fit."""
+        name = type(event).__name__
+        frame = self._frames.get((topic, name))
+        if frame is None:
+            frame = self._frames[topic, name] = FRAME.pack(0, self._registry.id_of(topic, name))
+        body = io.BytesIO()
+        body.write(frame)
+        fastavro.schemaless_writer(body, _parsed(latest(name).sha256), plain(event))
+        return Encoded(body.getvalue(), _headers(name))
+
+    async def decode(
+        self, topic: str, allowed: tuple[type[Event], ...], value: bytes | None, headers: Headers
+    ) -> Event:
+        """The event in a record of a topic that allows these types; raises Undecodable, or Unavailable (registry)."""
+        if not value:
+            raise Undecodable("a record without a value")
+        if value[0] != 0 or len(value) < FRAME.size:
+            raise Undecodable(
+                "not in Confluent's wire format: the first byte is the magic byte 0, then four bytes of schema id"
+            )
+        name, writer = await self._writer(value, headers)
+        if EVENTS.get(name) not in allowed:
+            raise Undecodable(f"{name} does not belong on {topic}")
+        return _read(name, writer, memoryview(value)[FRAME.size :])
+
+    async def _writer(self, value: bytes, headers: Headers) -> tuple[str, Schema]:
+        digest = headers.get("schema-sha256", b"").decode("ascii", "replace")
+        if digest in _by_sha256():
+            return _by_sha256()[digest], _parsed(digest)
+        _, schema_id = FRAME.unpack_from(value)
+        if schema_id not in self._fetched:
+            self._fetched[schema_id] = _usable(schema_id, await self._registry.schema_of(schema_id))
+        return self._fetched[schema_id]
+
+
+def _usable(schema_id: int, schema: Json | None) -> tuple[str, Schema]:
+    if schema is None:
+        raise Undecodable(f"the registry has no schema with id {schema_id}")
+    name = str(schema.get("name", "")) if isinstance(schema, dict) else ""
+    short = name.rsplit(".", 1)[-1]
+    if short not in EVENTS or schema.get("namespace", name.rpartition(".")[0]) != NAMESPACE:
+        raise Undecodable(f"schema {schema_id} is of {name or 'no record'}, which is no event of ours")
+    return short, fastavro.parse_schema(schema)
+
+
+def _read(name: str, writer: Schema, body: memoryview) -> Event:
+    stream = io.BytesIO(body)
+    reader = _parsed(latest(name).sha256)
+    try:
+        data: Any = fastavro.schemaless_reader(stream, writer, None if reader is writer else reader)
+    except Exception as exc:  # no await in here, and hostile bytes raise nearly anything
+        raise Undecodable(f"not a {name}: {type(exc).__name__}: {exc}") from exc
+    if stream.tell() != len(body):
+        raise Undecodable(f"not a {name}: {len(body) - stream.tell()} bytes too many")
+    return cast(Event, maker(cast(type, EVENTS[name]))(data))
+
+
+@cache
+def _by_sha256() -> dict[str, str]:
+    return {version.sha256: name for name, versions in committed().items() for version in versions}
+
+
+@cache
+def _parsed(sha256: str) -> Schema:
+    version = next(v for versions in committed().values() for v in versions if v.sha256 == sha256)
+    return fastavro.parse_schema(json.loads(json.dumps(version.schema)))
+
+
+@cache
+def _headers(name: str) -> list[tuple[str, bytes]]:
+    return [("type", name.encode()), ("schema-sha256", latest(name).sha256.encode())]
+
+
+@cache
+def _names(kind: type) -> list[str]:
+    return [f.name for f in fields(kind)]
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses to dicts, all the way down; the shape that fastavro writes."""
+    kind = type(value)
+    if kind is list:
+        return [plain(item) for item in value]
+    if is_dataclass(kind):
+        return {name: plain(getattr(value, name)) for name in _names(kind)}
+    return value
+
+
+@cache
+def maker(kind: type) -> Callable[[dict[str, Any]], Any]:
+    """A function from fastavro's dict to a dataclass; nested ones are made, too."""
+    hints = get_type_hints(kind)
+    nested = {name: inner for name in _names(kind) if (inner := _nested(hints[name]))}
+
+    def make(data: dict[str, Any]) -> Any:
+        for name, inner in nested.items():
+            data[name] = inner(data[name])
+        return kind(**data)
+
+    return make
+
+
+def _nested(hint: Any) -> Callable[[Any], Any] | None:
+    inner = next((a for a in get_args(hint) if a is not type(None)), None)
+    if get_origin(hint) is list and is_dataclass(inner):
+        one = maker(cast(type, inner))
+        return lambda items: [one(item) for item in items]
+    kind = hint if is_dataclass(hint) else inner
+    if is_dataclass(kind):
+        one = maker(cast(type, kind))
+        return lambda item: None if item is None else one(item)
+    return None

@@ -1,0 +1,1 @@
+"""Where what is said travels: the catalogue of topics."""
