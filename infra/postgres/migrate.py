@@ -19,6 +19,7 @@ ROLES: tuple[Role, ...] = ("owner", "api", "chat", "documents", "views")
 def migrate(settings: Settings) -> list[str]:
     """Makes roles and database, applies what is missing, and names what it did; raises psycopg.Error."""
     with psycopg.connect(_superuser(settings, "postgres"), autocommit=True) as db:
+        db.execute("select pg_advisory_lock(7420)")  # roles are the server's: two provisioners would collide on them
         done = [f"role {role}" for role in ROLES if _role(db, settings, role)]
         done += [f"database {settings.postgres_database}"] if _database(db, settings) else []
     with psycopg.connect(conninfo(settings, "owner")) as owner:

@@ -1,0 +1,1 @@
+"""The operator's commands: everything that looks at the whole installation."""

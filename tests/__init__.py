@@ -1,0 +1,1 @@
+"""Tests against the real servers; the folders mirror the tree."""
