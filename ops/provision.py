@@ -3,6 +3,8 @@
 `python -m ops.provision`
 """
 
+import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 
@@ -12,7 +14,6 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 import infra.kafka.provision
-import infra.opensearch.provision
 import infra.postgres.migrate
 import infra.registry.provision
 from infra.kafka.provision import topics_of
@@ -27,7 +28,7 @@ def provision(settings: Settings) -> Iterator[str]:
         lambda: [f"topic {change.topic}: {change.what}" for change in infra.kafka.provision.provision(settings, topics)],
         lambda: [f"schema {subject}" for subject in infra.registry.provision.provision(settings, topics)],
         lambda: [f"postgres {made}" for made in _migrate(settings)],
-        lambda: [f"index {made}" for made in infra.opensearch.provision.provision(settings)],
+        lambda: [f"index {made}" for made in _index(settings)],
     )
     for step in steps:
         yield from step()
@@ -38,6 +39,12 @@ def _migrate(settings: Settings) -> list[str]:
         return infra.postgres.migrate.migrate(settings)
     except psycopg.OperationalError as exc:
         raise Unavailable("postgres", str(exc)) from exc
+
+
+def _index(settings: Settings) -> list[str]:
+    if importlib.util.find_spec("infra.opensearch") and importlib.util.find_spec("infra.opensearch.provision"):
+        return list(importlib.import_module("infra.opensearch.provision").provision(settings))
+    return []
 
 
 def remove(settings: Settings) -> None:
