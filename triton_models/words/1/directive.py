@@ -17,6 +17,23 @@ class Directive:
     fail_after: int | None = None
     marker: str = "-"
 
+    @property
+    def fails(self):
+        return self.fail_after is not None and self.fail_after < self.count
+
+    @property
+    def words(self):
+        """How many words a stream sends before it ends or fails."""
+        return self.fail_after if self.fails else self.count
+
+    def at(self, word):
+        """When a word is due, in seconds after the start; the first is number 0."""
+        return word * self.delay_ms / 1000
+
+    def due(self, seconds):
+        """How many words are due by then."""
+        return min(self.words, 1 + int(seconds * 1000 / self.delay_ms)) if self.delay_ms else self.words
+
 
 def read(text, max_tokens=None):
     """The directive in the question, or in the whole text when it has no frame around its question."""
