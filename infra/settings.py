@@ -60,15 +60,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TURNLOG_", env_nested_delimiter="__", frozen=True, extra="ignore")
 
     namespace: str = Field(
-        "", pattern=r"^([a-z0-9][a-z0-9-]*-)?$", description="prefix of topics, groups, indexes; ends in '-'"
+        default="", pattern=r"^([a-z0-9][a-z0-9-]*-)?$", description="prefix of topics, groups, indexes; ends in '-'"
     )
-    data: Path = Field(Path(".turnlog"), description="folder for objects and what is kept on disk")
+    data: Path = Field(default=Path(".turnlog"), description="folder for objects and what is kept on disk")
     kafka_bootstrap: str = "127.0.0.1:19092"
     opensearch_url: str = "http://127.0.0.1:19200"
     registry_url: str = "http://127.0.0.1:19081/apis/ccompat/v7"
     triton_grpc: str = "127.0.0.1:19001"
     triton_http: str = "http://127.0.0.1:19000"
-    objects_url: str = Field("", description="file:///folder or s3://bucket; empty: the folder objects below `data`")
+    objects_url: str = Field(
+        default="", description="file:///folder or s3://bucket; empty: the folder objects below `data`"
+    )
     postgres_host: str = "127.0.0.1"
     postgres_port: int = 19432
     postgres_database: str = "turnlog"
@@ -80,13 +82,17 @@ class Settings(BaseSettings):
     postgres_password_documents: SecretStr = SecretStr("")
     postgres_password_views: SecretStr = SecretStr("")
     models_file: Path = Path("models.yaml")
-    embedder_tokenizer: Path = Field(Path(".turnlog/tokenizer.json"), description="tokenizer.json of the embedder")
+    embedder_tokenizer: Path = Field(
+        default=Path(".turnlog/tokenizer.json"), description="tokenizer.json of the embedder"
+    )
     inboxes_file: Path = Path("inboxes.yaml")
     api_host: str = "127.0.0.1"
     api_port: int = 8080
     health_host: str = "127.0.0.1"
-    health_port: int = Field(0, description="/live, /ready and /metrics of a worker; 0: none")
-    instance: str = Field("", description="static member id of a worker that is restarted in place; empty: dynamic")
+    health_port: int = Field(default=0, description="/live, /ready and /metrics of a worker; 0: none")
+    instance: str = Field(
+        default="", description="static member id of a worker that is restarted in place; empty: dynamic"
+    )
     limits: Limits = Limits()
 
     def kafka_name(self, topic: Topic | str) -> str:

@@ -1,7 +1,7 @@
-"""Events to bytes and back, in Confluent's wire format: a zero byte, the schema's id (4 bytes, big endian), the Avro body.
+"""Events to bytes and back, in Confluent's wire format: a zero byte, the schema's id (4 bytes, big endian), Avro.
 
 Our own records also carry the headers `type` and `schema-sha256`, so they are read with the committed schemas while the
-registry is away. A record without them (an outside system's) is read with the schema that the registry has under its id.
+registry is away. A record without them (an outside system's) is read with the schema that the registry has for its id.
 """
 
 import io
@@ -17,10 +17,11 @@ from fastavro.types import Schema
 
 from schemas.all import EVENTS
 from schemas.errors import Undecodable
-from schemas.event import NAMESPACE, Event
+from schemas.event import Event
+from schemas.foreign import usable
 from schemas.versions import Json, committed, latest
 
-Headers = Mapping[str, bytes]
+Headers = Mapping[str, bytes | None]
 FRAME = struct.Struct(">bI")
 
 
@@ -77,23 +78,13 @@ class Codec:
         return _read(name, writer, memoryview(value)[FRAME.size :])
 
     async def _writer(self, value: bytes, headers: Headers) -> tuple[str, Schema]:
-        digest = headers.get("schema-sha256", b"").decode("ascii", "replace")
+        digest = (headers.get("schema-sha256") or b"").decode("ascii", "replace")
         if digest in _by_sha256():
             return _by_sha256()[digest], _parsed(digest)
         _, schema_id = FRAME.unpack_from(value)
         if schema_id not in self._fetched:
-            self._fetched[schema_id] = _usable(schema_id, await self._registry.schema_of(schema_id))
+            self._fetched[schema_id] = usable(schema_id, await self._registry.schema_of(schema_id))
         return self._fetched[schema_id]
-
-
-def _usable(schema_id: int, schema: Json | None) -> tuple[str, Schema]:
-    if schema is None:
-        raise Undecodable(f"the registry has no schema with id {schema_id}")
-    name = str(schema.get("name", "")) if isinstance(schema, dict) else ""
-    short = name.rsplit(".", 1)[-1]
-    if short not in EVENTS or schema.get("namespace", name.rpartition(".")[0]) != NAMESPACE:
-        raise Undecodable(f"schema {schema_id} is of {name or 'no record'}, which is no event of ours")
-    return short, fastavro.parse_schema(schema)
 
 
 def _read(name: str, writer: Schema, body: memoryview) -> Event:

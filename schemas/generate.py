@@ -43,7 +43,8 @@ def drift(write: bool) -> list[str]:
             continue
         if why := clashes(schema, versions):
             said.append(
-                f"{name}: incompatible with what is committed: {'; '.join(why)}. Add optional fields, or make a new event."
+                f"{name}: incompatible with what is committed: {'; '.join(why)}. "
+                "Add optional fields, or make a new event."
             )
         elif write:
             number = versions[-1].number + 1 if versions else 1

@@ -78,7 +78,8 @@ ANSWERS = Topic(
     "The one record of each turn: what the model was shown, and what it said.",
 )  # fmt: skip
 DOCUMENTS = Topic(
-    "documents", "document key", (DocumentAccepted, DocumentWithdrawn), None, ("inboxes", "api"), ("documents", "views"),
+    "documents", "document key", (DocumentAccepted, DocumentWithdrawn), None,
+    ("inboxes", "api"), ("documents", "views"),
     "Checked documents, ours. The offset is the version.",
 )  # fmt: skip
 DOCUMENT_STATUS = Topic(
@@ -118,7 +119,8 @@ def inbox(name: str) -> Topic:
 DOCUMENTS_LOCAL = inbox("local")
 
 OURS = (
-    TURNS, TURN_STOPS, ANSWERS_LIVE, ANSWERS, DOCUMENTS, DOCUMENT_STATUS, CONVERSATION_CHANGES, ACCESS_CHANGES, DEAD_LETTERS,
+    TURNS, TURN_STOPS, ANSWERS_LIVE, ANSWERS, DOCUMENTS, DOCUMENT_STATUS, CONVERSATION_CHANGES, ACCESS_CHANGES,
+    DEAD_LETTERS,
 )  # fmt: skip
 
 

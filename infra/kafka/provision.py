@@ -4,8 +4,10 @@
 """
 
 import sys
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
@@ -40,7 +42,7 @@ def config_of(topic: Topic) -> dict[str, str]:
 
 
 def provision(settings: Settings, topics: tuple[Topic, ...], *, dry_run: bool = False) -> list[Change]:
-    """Makes missing topics, sets what differs, says what it did; raises Unavailable, or Invalid for another partition count."""
+    """Makes missing topics, sets what differs, says what it did; raises Unavailable, or Invalid (partition count)."""
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
     try:
         there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
@@ -51,8 +53,9 @@ def provision(settings: Settings, topics: tuple[Topic, ...], *, dry_run: bool = 
         found = there.get(settings.kafka_name(topic))
         if found is not None and len(found.partitions) != topic.partitions:
             raise Invalid(
-                f"{settings.kafka_name(topic)} has {len(found.partitions)} partitions, the catalogue says {topic.partitions}: "
-                "the number is never changed, because keys would move; restore the topic or choose another TURNLOG_NAMESPACE"
+                f"{settings.kafka_name(topic)} has {len(found.partitions)} partitions, the catalogue says "
+                f"{topic.partitions}: the number is never changed, because keys would move; restore the topic or "
+                "choose another TURNLOG_NAMESPACE"
             )
     changes = [Change(settings.kafka_name(t), f"create: {t.partitions} partitions, {config_of(t)}") for t in missing]
     if missing and not dry_run:
@@ -85,7 +88,7 @@ def _configure(admin: AdminClient, settings: Settings, topics: list[Topic], dry_
     return changes
 
 
-def _wait(futures: dict[object, Future[object]]) -> None:
+def _wait(futures: Mapping[Any, Future[Any]]) -> None:
     try:
         for future in futures.values():
             future.result(TIMEOUT_SECONDS)

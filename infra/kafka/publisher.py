@@ -48,7 +48,8 @@ class Publisher:
         encoded = self._codec.encode(topic.name, event)
         if len(encoded.value) > self._settings.limits.record_bytes - OVERHEAD_BYTES:
             raise Invalid(
-                f"{type(event).__name__} has {len(encoded.value)} bytes; a record holds {self._settings.limits.record_bytes}"
+                f"{type(event).__name__} has {len(encoded.value)} bytes; "
+                f"a record holds {self._settings.limits.record_bytes}"
             )
         return encoded
 

@@ -14,8 +14,8 @@ from infra.settings import Role, Settings
 from infra.waiting import until_available
 from schemas.errors import Unavailable
 
-type_Row = tuple[Any, ...]
-Connection = AsyncConnection[type_Row]
+Row = tuple[Any, ...]
+Connection = AsyncConnection[Row]
 Pool = AsyncConnectionPool[Connection]
 
 

@@ -15,6 +15,7 @@ from schemas.event import NAMESPACE
 from schemas.versions import Json, canonical, latest
 from topics.catalogue import Topic
 
+NOT_THERE = {40401, 40403}  # subject, schema
 HEAD = {"content-type": "application/vnd.schemaregistry.v1+json"}
 
 
@@ -47,7 +48,7 @@ class RegistryClient:
         await self._http.aclose()
 
     async def load(self, topics: tuple[Topic, ...]) -> None:
-        """Learns the id of each event's latest schema: from disk, else from the registry, waiting until it knows them."""
+        """Learns the id of each event's latest schema: from disk, else from the registry, waiting until it knows."""
         for topic in topics:
             for event in topic.events:
                 subject = subject_of(self._settings.kafka_name(topic), event.__name__)
@@ -66,7 +67,7 @@ class RegistryClient:
         found = await self._get(f"/schemas/ids/{schema_id}")
         if found is None:
             return None
-        schema = json.loads(found["schema"])
+        schema = json.loads(found["schema"]) if found.get("schemaType", "AVRO") == "AVRO" else found["schemaType"]
         write(kept, json.dumps(schema))
         return schema
 
@@ -83,7 +84,11 @@ class RegistryClient:
     def remember(settings: Settings, topic: Topic, name: str, schema_id: int) -> None:
         """Keeps an id on disk: provisioning does, so that a registry made anew is believed over an older note."""
         folder = registry_folder(settings)
-        write(kept_id(folder, subject_of(settings.kafka_name(topic), name), latest(name).sha256), str(schema_id))
+        kept = kept_id(folder, subject_of(settings.kafka_name(topic), name), latest(name).sha256)
+        if kept.exists() and kept.read_text() != str(schema_id):  # made anew: its ids mean other schemas now
+            for fetched in folder.glob("schema-*.json"):
+                fetched.unlink(missing_ok=True)
+        write(kept, str(schema_id))
 
     async def _look_up(self, subject: str, schema: Json) -> int:
         answer = await self._ask("POST", f"/subjects/{subject}", {"schema": canonical(schema).decode()})
@@ -101,11 +106,20 @@ class RegistryClient:
             answer = await self._http.request(method, path, json=body, headers=HEAD)
         except httpx.HTTPError as exc:
             raise Unavailable("registry", str(exc) or type(exc).__name__) from exc
-        if answer.status_code == 404:
+        if answer.status_code == 404 and _error_code(answer) in NOT_THERE:
             return None
         if answer.status_code != 200:
             raise Unavailable("registry", f"{method} {path} answered {answer.status_code}")
         return answer.json()
+
+
+def _error_code(answer: httpx.Response) -> object:
+    """The registry's own word; a 404 of a proxy before it has none, and says nothing about the schema."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    return body.get("error_code") if isinstance(body, dict) else None
 
 
 def write(path: Path, text: str) -> None:
@@ -113,4 +127,4 @@ def write(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w") as file:
         file.write(text)
-    os.replace(name, path)
+    Path(name).replace(path)

@@ -33,8 +33,7 @@ def provision(settings: Settings, topics: Iterable[Topic]) -> list[str]:
 
 def _register(http: httpx.Client, settings: Settings, topic: Topic, name: str) -> list[str]:
     subject = subject_of(settings.kafka_name(topic), name)
-    there = http.get(f"/subjects/{subject}/versions")
-    known = len(there.json()) if there.status_code == 200 else 0
+    known = len(_ask(http, "GET", f"/subjects/{subject}/versions", None, missing=[]))
     versions = committed()[name]
     schema_id = 0
     for version in versions:
@@ -45,11 +44,13 @@ def _register(http: httpx.Client, settings: Settings, topic: Topic, name: str) -
     return [f"{subject} v{version.number}" for version in versions[known:]]
 
 
-def _ask(http: httpx.Client, method: str, path: str, body: Json | None) -> Json:
+def _ask(http: httpx.Client, method: str, path: str, body: Json | None, missing: Json | None = None) -> Json:
     try:
         answer = http.request(method, path, json=body)
     except httpx.HTTPError as exc:
         raise Unavailable("registry", str(exc) or type(exc).__name__) from exc
+    if answer.status_code == 404 and missing is not None:
+        return missing
     if answer.status_code == 409:
         raise Invalid(f"the registry refuses {path}: incompatible with a version before it: {answer.text[:500]}")
     if answer.status_code != 200:
