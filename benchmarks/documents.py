@@ -1,0 +1,174 @@
+"""From publish to searchable through the inbox, and ingest beside the bare embedder."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from benchmarks.figures import percentile, spread
+from benchmarks.target import Target
+from infra.registry.client import RegistryClient
+from infra.triton.embedder import Embedder
+from schemas.codec import Codec
+from schemas.documents import DocumentFailed, DocumentIndexed, DocumentPublished
+from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS_LOCAL
+
+WORDS = (
+    "river stone lantern harbour copper winter signal orchard meadow granite timber compass ribbon marble voltage "
+    "engine survey pattern heritage cooling bridge station gravel whistle feather saddle thunder canvas pepper island"
+).split()
+
+
+def passage(words: int) -> str:
+    """A text that nobody wrote before, so that no cache helps: most of these words are a token each."""
+    return " ".join([uuid.uuid4().hex[:8], *random.choices(WORDS, k=words)]) + "."
+
+
+class Inbox:
+    """A publisher on the open inbox that also reads the receipts."""
+
+    def __init__(self, target: Target, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, codec: Codec) -> None:
+        self._target, self._producer, self._consumer, self._codec = target, producer, consumer, codec
+        self.collection = f"bench-{uuid.uuid4().hex[:8]}"
+        self.sent: dict[str, float] = {}
+        self.indexed: dict[str, float] = {}
+
+    async def publish(self, text: str) -> str:
+        """Sends a document; its clock starts before the broker has it."""
+        document_id = uuid.uuid4().hex
+        event = DocumentPublished(collection_id=self.collection, document_id=document_id, content=text.encode())
+        encoded = self._codec.encode(DOCUMENTS_LOCAL.name, event)
+        self.sent[document_id] = time.perf_counter()
+        name = self._target.settings.kafka_name(DOCUMENTS_LOCAL)
+        await self._producer.send(name, encoded.value, document_id.encode(), headers=encoded.headers)
+        return document_id
+
+    async def read_receipts(self) -> None:
+        """Notes when each of our documents was searchable; runs until cancelled."""
+        async for record in self._consumer:
+            headers = dict(record.headers)
+            event = await self._codec.decode(DOCUMENT_STATUS.name, DOCUMENT_STATUS.events, record.value, headers)
+            if isinstance(event, DocumentFailed) and event.document_id in self.sent:
+                raise RuntimeError(event.reason)
+            if isinstance(event, DocumentIndexed) and event.document_id in self.sent:
+                self.indexed.setdefault(event.document_id, time.perf_counter())
+
+    async def all_indexed(self, within_seconds: float) -> None:
+        """Waits for every receipt; raises TimeoutError."""
+        async with asyncio.timeout(within_seconds):
+            while len(self.indexed) < len(self.sent):
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def inbox(target: Target) -> AsyncIterator[Inbox]:
+    """An open inbox with a collection of its own."""
+    registry = RegistryClient(target.settings)
+    await registry.load((DOCUMENTS_LOCAL,))
+    broker = target.settings.kafka_bootstrap
+    producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True)
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+    await producer.start()
+    await consumer.start()
+    name = target.settings.kafka_name(DOCUMENT_STATUS)
+    parts = [TopicPartition(name, number) for number in range(DOCUMENT_STATUS.partitions)]
+    consumer.assign(parts)
+    await consumer.seek_to_end(*parts)
+    made = Inbox(target, producer, consumer, Codec(registry))
+    body = {"collection_id": made.collection, "name": "benchmark", "readers": []}
+    await target.ask("POST", "/v1/collections", body)
+    receipts = asyncio.create_task(made.read_receipts())
+    try:
+        yield made
+    finally:
+        receipts.cancel()
+        await asyncio.gather(receipts, return_exceptions=True)
+        await asyncio.gather(producer.stop(), consumer.stop(), registry.close())
+
+
+async def publish_to_searchable(target: Target, per_second: float, seconds: float) -> dict[str, Any]:
+    """An open loop of documents of one passage (at most 60 tokens); some are looked for as soon as their receipt is there."""
+    async with inbox(target) as box:
+        due = time.perf_counter()
+        end = due + seconds
+        while due < end:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            await box.publish(passage(45))
+            due += 1 / per_second
+        behind = len(box.sent) - len(box.indexed)
+        await box.all_indexed(120)
+        seen = await _found(target, box, random.sample(sorted(box.sent), k=min(10, len(box.sent))))
+    waits = [box.indexed[d] - box.sent[d] for d in box.sent]
+    return {"documents_per_s": per_second, **spread(waits), "waiting_at_the_end": behind, "found_at_once": seen}
+
+
+async def _found(target: Target, box: Inbox, wanted: list[str]) -> str:
+    body = {"query": "river stone lantern", "collections": [box.collection], "limit": 100}
+    listed = await target.ask("GET", f"/v1/collections/{box.collection}/documents?limit=1")
+    found = 0
+    for document_id in wanted:
+        state = await target.ask("GET", f"/v1/collections/{box.collection}/documents/{document_id}")
+        found += state["status"] == "indexed" or state.get("live_version") is not None
+    assert listed is not None
+    assert await target.ask("POST", "/v1/search", body)
+    return f"{found} of {len(wanted)}"
+
+
+async def ingest(target: Target, documents: int) -> dict[str, Any]:
+    """Passages a second of a backlog, beside the embedder alone on texts of the same kind."""
+    async with Embedder.open(target.settings) as embedder:
+        texts = [passage(180) for _ in range(documents)]
+        started = time.perf_counter()
+        await _embed_two_at_a_time(embedder, texts)
+        bare = documents / (time.perf_counter() - started)
+    async with inbox(target) as box:
+        started = time.perf_counter()
+        for _ in range(documents):
+            await box.publish(passage(180))
+        await box.all_indexed(600)
+        ours = documents / (max(box.indexed.values()) - started)
+    return {
+        "passages": documents,
+        "passages_per_s": round(ours, 1),
+        "bare_per_s": round(bare, 1),
+        "ratio": round(ours / bare, 3),
+    }
+
+
+async def _embed_two_at_a_time(embedder: Embedder, texts: list[str]) -> None:
+    waiting = iter(texts)
+
+    async def one() -> None:
+        for text in waiting:
+            await embedder.embed([text])
+
+    await asyncio.gather(one(), one())
+
+
+async def questions_during_backfill(target: Target, documents: int) -> dict[str, Any]:
+    """How long a question's embedding takes while a backlog is indexed, beside the same on an idle stack."""
+    async with Embedder.open(target.settings) as embedder:
+        alone = await _ask(embedder, 60)
+        async with inbox(target) as box:
+            for _ in range(documents):
+                await box.publish(passage(180))
+            during = await _ask(embedder, 100)
+            left = len(box.sent) - len(box.indexed)
+            await box.all_indexed(600)
+    quiet = percentile(alone, 0.99)
+    return {**spread(during), "alone_p99_ms": round(quiet * 1000, 1), "still_to_index_after": left}
+
+
+async def _ask(embedder: Embedder, times: int) -> list[float]:
+    took = []
+    for _ in range(times):
+        started = time.perf_counter()
+        await embedder.embed([passage(8)], priority=1)
+        took.append(time.perf_counter() - started)
+        await asyncio.sleep(0.05)
+    return took

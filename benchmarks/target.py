@@ -1,0 +1,57 @@
+"""The installation that is measured: a running `make run`, found by its folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.http import Connection
+from infra.local.processes import usage_of
+from infra.settings import Settings
+
+PATH_OF_A_TURN = ("api", "chat", "views", "kafka", "postgres")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Addresses, the key's header, the settings of its processes, and their pids."""
+
+    api_url: str
+    triton_url: str
+    headers: dict[str, str]
+    settings: Settings
+    pids: dict[str, int]
+
+    @classmethod
+    def found(cls, folder: Path) -> "Target":
+        """The installation that runs on a folder; raises SystemExit when none does."""
+        if not (folder / "env").exists():
+            raise SystemExit(f"no installation in {folder}: start one with `make run`, then try again")
+        for line in (folder / "env").read_text().splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            if name.startswith("TURNLOG_"):
+                os.environ[name] = value.strip("'\"")
+        settings = Settings()
+        key = (folder / "key").read_text().strip()
+        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        url = f"http://{settings.api_host}:{settings.api_port}"
+        return cls(url, settings.triton_http, headers, settings, _pids(folder))
+
+    def cpu_seconds(self, names: tuple[str, ...] = PATH_OF_A_TURN) -> dict[str, float]:
+        """CPU seconds so far of each process tree, broker and database among them."""
+        return {name: usage_of(self.pids[name]).cpu_seconds for name in names}
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One request to the API, its answer as JSON; raises RuntimeError for a status of 400 and above."""
+        connection = await Connection.open(self.api_url)
+        try:
+            sent = b"" if body is None else orjson.dumps(body)
+            return (await connection.request(method, path, self.headers, sent)).json()
+        finally:
+            connection.close()
+
+
+def _pids(folder: Path) -> dict[str, int]:
+    return {path.parent.name: int(path.read_text().split()[0]) for path in folder.glob("*/pid")}
