@@ -4,6 +4,7 @@
 """
 
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -45,10 +46,37 @@ def provision(settings: Settings, topics: tuple[Topic, ...], *, dry_run: bool = 
     """Makes missing topics, sets what differs, says what it did; raises Unavailable, or Invalid (partition count)."""
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
     try:
-        there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        differences = _differences(admin, settings, topics)
+        if differences and not dry_run:
+            _create(admin, settings, [d.topic for d in differences if d.missing])
+            _configure(admin, settings, [d for d in differences if not d.missing])
+            _wait_until_seen(admin, settings, topics)
     except KafkaException as exc:
         raise Unavailable("kafka", str(exc)) from exc
-    missing = [t for t in topics if settings.kafka_name(t) not in there]
+    return [change for difference in differences for change in difference.changes(settings)]
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """What a topic's configuration should be where it is not; `now` None: there is no such topic."""
+
+    topic: Topic
+    now: dict[str, str | None] | None
+    wanted: dict[str, str]
+
+    @property
+    def missing(self) -> bool:
+        return self.now is None
+
+    def changes(self, settings: Settings) -> list[Change]:
+        name = settings.kafka_name(self.topic)
+        if self.now is None:
+            return [Change(name, f"create: {self.topic.partitions} partitions, {self.wanted}")]
+        return [Change(name, f"{key}: {self.now.get(key)} -> {value}") for key, value in self.wanted.items()]
+
+
+def _differences(admin: AdminClient, settings: Settings, topics: tuple[Topic, ...]) -> list[_Difference]:
+    there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
     for topic in topics:
         found = there.get(settings.kafka_name(topic))
         if found is not None and len(found.partitions) != topic.partitions:
@@ -57,43 +85,55 @@ def provision(settings: Settings, topics: tuple[Topic, ...], *, dry_run: bool = 
                 f"{topic.partitions}: the number is never changed, because keys would move; restore the topic or "
                 "choose another TURNLOG_NAMESPACE"
             )
-    changes = [Change(settings.kafka_name(t), f"create: {t.partitions} partitions, {config_of(t)}") for t in missing]
-    if missing and not dry_run:
-        _create(admin, settings, missing)
-    return changes + _configure(admin, settings, [t for t in topics if t not in missing], dry_run)
+    missing = [_Difference(t, None, config_of(t)) for t in topics if settings.kafka_name(t) not in there]
+    return missing + _configured(admin, settings, [t for t in topics if settings.kafka_name(t) in there])
 
 
-def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None:
-    new = [NewTopic(settings.kafka_name(t), t.partitions, -1, config=config_of(t)) for t in topics]
-    _wait(admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS))
-
-
-def _configure(admin: AdminClient, settings: Settings, topics: list[Topic], dry_run: bool) -> list[Change]:
+def _configured(admin: AdminClient, settings: Settings, topics: list[Topic]) -> list[_Difference]:
     if not topics:
         return []
     resources = {ConfigResource(ResourceType.TOPIC, settings.kafka_name(t)): t for t in topics}
     found = admin.describe_configs(list(resources))
-    changes, wanted = [], []
+    made = []
     for resource, topic in resources.items():
         now = {name: entry.value for name, entry in found[resource].result(TIMEOUT_SECONDS).items()}
         differs = {name: value for name, value in config_of(topic).items() if now.get(name) != value}
-        changes += [Change(resource.name, f"{name}: {now.get(name)} -> {value}") for name, value in differs.items()]
-        if differs:
-            entries = [
-                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in differs.items()
-            ]
-            wanted.append(ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=entries))
-    if wanted and not dry_run:
-        _wait(admin.incremental_alter_configs(wanted))
-    return changes
+        made += [_Difference(topic, now, differs)] if differs else []
+    return made
+
+
+def _create(admin: AdminClient, settings: Settings, topics: list[Topic]) -> None:
+    new = [NewTopic(settings.kafka_name(t), t.partitions, -1, config=config_of(t)) for t in topics]
+    _wait(admin.create_topics(new, operation_timeout=TIMEOUT_SECONDS) if new else {})
+
+
+def _configure(admin: AdminClient, settings: Settings, differences: list[_Difference]) -> None:
+    wanted = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            settings.kafka_name(difference.topic),
+            incremental_configs=[
+                ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+                for name, value in difference.wanted.items()
+            ],
+        )
+        for difference in differences
+    ]
+    _wait(admin.incremental_alter_configs(wanted) if wanted else {})
 
 
 def _wait(futures: Mapping[Any, Future[Any]]) -> None:
-    try:
-        for future in futures.values():
-            future.result(TIMEOUT_SECONDS)
-    except KafkaException as exc:
-        raise Unavailable("kafka", str(exc)) from exc
+    for future in futures.values():
+        future.result(TIMEOUT_SECONDS)
+
+
+def _wait_until_seen(admin: AdminClient, settings: Settings, topics: tuple[Topic, ...]) -> None:
+    """The controller has it; a broker follows a moment later, and whoever comes next asks a broker."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while _differences(admin, settings, topics):
+        if time.monotonic() > deadline:
+            raise Unavailable("kafka", f"what was provisioned is not seen after {TIMEOUT_SECONDS} s")
+        time.sleep(0.02)
 
 
 def topics_of(settings: Settings) -> tuple[Topic, ...]:

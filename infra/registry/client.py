@@ -104,22 +104,14 @@ class RegistryClient:
     async def _ask(self, method: str, path: str, body: Json | None) -> Any:
         try:
             answer = await self._http.request(method, path, json=body, headers=HEAD)
-        except httpx.HTTPError as exc:
+            said = answer.json()
+        except (httpx.HTTPError, ValueError) as exc:  # ValueError: a proxy's words, not the registry's
             raise Unavailable("registry", str(exc) or type(exc).__name__) from exc
-        if answer.status_code == 404 and _error_code(answer) in NOT_THERE:
+        if answer.status_code == 404 and isinstance(said, dict) and said.get("error_code") in NOT_THERE:
             return None
         if answer.status_code != 200:
             raise Unavailable("registry", f"{method} {path} answered {answer.status_code}")
-        return answer.json()
-
-
-def _error_code(answer: httpx.Response) -> object:
-    """The registry's own word; a 404 of a proxy before it has none, and says nothing about the schema."""
-    try:
-        body = answer.json()
-    except ValueError:
-        return None
-    return body.get("error_code") if isinstance(body, dict) else None
+        return said
 
 
 def write(path: Path, text: str) -> None:
