@@ -1,0 +1,1 @@
+"""Real servers as processes of this machine, from package registries alone."""

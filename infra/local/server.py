@@ -1,0 +1,79 @@
+"""How one process of a local installation is described: what to run, when it is ready, how it ends."""
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infra.local.layout import Account
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process that runs; its log from `mark` on is of this start."""
+
+    pid: int
+    log: Path
+    mark: int
+
+    def said(self) -> str:
+        """What it has logged since it started."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self.mark)
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+
+def nothing_to_prepare() -> None:
+    """For servers that start from nothing."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One process. `folder` is its own: log, pid, configuration, data."""
+
+    name: str
+    folder: Path
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    is_ready: Callable[[Started], Awaitable[bool]]
+    account: Account = field(default_factory=Account)
+    prepare: Callable[[], None] = nothing_to_prepare
+    directory: Path | None = None  # to run in; None: its folder
+    stop_signal: signal.Signals = signal.SIGTERM
+    start_seconds: float = 120
+    stop_seconds: float = 12
+    passing: tuple[str, ...] = ()  # words of a failed start that passes by itself: try again at once
+
+    @property
+    def log(self) -> Path:
+        """Where it writes what it says."""
+        return self.folder / "log"
+
+
+class WouldNotStart(Exception):
+    """A process did not become ready; the text has its name, its last words, and what to do."""
+
+
+HINTS = {
+    "Address already in use": "Another program uses its port: stop that, or choose another with `make run PORTS='NAME=NUMBER'`.",
+    "No space left on device": "The disk is full: make room, then run again; nothing is lost.",
+    "insufficient memory": "Memory is short: the whole stack needs about 2 GB free.",
+    "Cannot allocate memory": "Memory is short: the whole stack needs about 2 GB free.",
+    "libpython": "Triton needs a Python with a shared libpython: see the README.",
+    "UnsupportedClassVersionError": "It was started with another Java than the pinned one: remove the cache folder and run again.",
+}
+
+
+def hint(said: str, log: Path) -> str:
+    """What to do about a failed start."""
+    found = next((cure for words, cure in HINTS.items() if words in said), "Run again after mending what it names.")
+    return f"{found} Its whole log: {log}"
+
+
+def last_lines(said: str, count: int = 15) -> str:
+    """The end of a log, for people."""
+    lines = [line[:300] for line in said.splitlines() if line.strip()]
+    return "\n".join(f"    {line}" for line in lines[-count:]) or "    (it said nothing)"

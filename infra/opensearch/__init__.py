@@ -1,0 +1,1 @@
+"""OpenSearch: passages, searched by words and by meaning."""
