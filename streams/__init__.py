@@ -1,0 +1,1 @@
+"""What happens: one folder a worker, one file a step."""

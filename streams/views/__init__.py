@@ -1,0 +1,1 @@
+"""The views: kept topics folded into Postgres."""

@@ -1,0 +1,41 @@
+"""Records to events for the folds; what cannot be read becomes a dead letter, and the next record goes on."""
+
+from collections.abc import Sequence
+
+from aiokafka import ConsumerRecord
+
+from infra.kafka.records import Received, Record
+from schemas.codec import Codec
+from schemas.errors import Undecodable
+from schemas.event import Event
+from streams.dead_letters import Burial
+from topics.catalogue import Topic
+
+
+class Decoding:
+    """Reads the records of kept topics; the rule of dead letters in a row is Burial's."""
+
+    def __init__(self, topics: Sequence[Topic], codec: Codec, burial: Burial) -> None:
+        self._topics = {topic.name: topic for topic in topics}
+        self._codec, self._burial = codec, burial
+
+    async def decode(self, topic: str, fetched: Sequence[ConsumerRecord]) -> list[Received[Event]]:
+        """The events among some records, in order; raises StopWorker, or Unavailable (registry, broker)."""
+        found = []
+        for one in fetched:
+            record = Record(topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
+            try:
+                found.append(await self._received(record))
+            except Undecodable as exc:
+                await self._burial.bury(record, str(exc))
+                self._burial.count(topic)
+            else:
+                self._burial.readable(topic)
+        return found
+
+    async def _received(self, record: Record) -> Received[Event]:
+        topic, headers = self._topics[record.topic], record.named_headers()
+        if not record.key:
+            raise Undecodable(f"a record without a key; the key of {topic.name} is the {topic.key}")
+        event = await self._codec.decode(topic.name, topic.events, record.value, headers)
+        return Received(event, record.topic, record.partition, record.offset, record.key, record.timestamp_ms, headers)

@@ -1,0 +1,25 @@
+"""Which fold reads which topic: the table of contents of the views worker."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.kafka.records import Received
+from infra.postgres.pool import Connection
+from streams.views.fold_access import fold_access
+from topics.catalogue import ACCESS_CHANGES, Topic
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A topic and the function that folds its records into tables.
+
+    It gets the decodable records of a batch, by partition and offset, in the transaction that also moves the offsets.
+    It must give the same tables for any repetition, and for any order between topics: no clock, no foreign key.
+    """
+
+    topic: Topic
+    fold: Callable[[Connection, Sequence[Received[Any]]], Awaitable[None]]
+
+
+FOLDS = (Fold(ACCESS_CHANGES, fold_access),)
