@@ -1,78 +1,68 @@
 """What a worker may ask of a model's server: stream an answer, and say whether the model is there."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Literal, Protocol
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from schemas.answers import Usage
+from infra.providers.connection import Connections
+from infra.providers.dialect import Dialect
+from infra.providers.generation import Generation
+from infra.providers.pace import Pace
+from infra.providers.request import Ended, GenerateRequest, ModelFailed, OnText, PromptFormat
 from schemas.errors import Unavailable
 from schemas.turns import Parameters
 
-PromptFormat = Literal["text", "messages"]
-OnText = Callable[[str], Awaitable[None]]
+__all__ = ["Ended", "GenerateRequest", "Generation", "ModelFailed", "OnText", "PromptFormat", "Provider"]
+
+_READY: dict[PromptFormat, bytes] = {
+    "text": b"Say one word.",
+    "messages": b'[{"role":"user","content":"Say one word."}]',
+}
 
 
-class ModelFailed(Unavailable):
-    """The server is there, but the model broke this answer off: worth a few tries, not a quarter of an hour."""
+class Provider:
+    """A server of models. `name` is its name in models.yaml, and the `server` of what it raises."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class GenerateRequest:
-    """One answer to generate.
-
-    `prompt` is sent as it is, in the provider's `prompt_format`: UTF-8 text, or a JSON list of OpenAI messages.
-    """
-
-    turn_id: str
-    model: str
-    prompt: bytes
-    parameters: Parameters
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How an answer ended: by itself, at its token limit, or because `stop` was called."""
-
-    status: Literal["completed", "length", "stopped"]
-    usage: Usage
-
-
-class Generation(Protocol):
-    """One running answer.
-
-    The first piece goes to `on_text` at once, all later ones once a tick, joined; never twice at the same time, and
-    never after `ended` returned or the context was left. What `on_text` raises comes out of `ended`.
-    """
-
-    @property
-    def first_piece_at(self) -> int | None:
-        """When the model's first piece came, ms since the Unix epoch."""
-
-    @property
-    def pieces(self) -> int:
-        """How many pieces the model has sent."""
-
-    def stop(self) -> None:
-        """Ends the call to the model; what it sent before is still handed over, then `ended` returns `stopped`."""
-
-    async def ended(self) -> Ended:
-        """Waits for the end; all text has been handed to `on_text` then. Raises Unavailable, Refused or Invalid."""
-
-
-class Provider(Protocol):
-    """A server of models, by the name that models.yaml gives it."""
-
-    @property
-    def name(self) -> str:
-        """Its name in models.yaml; the `server` of what it raises."""
+    def __init__(self, name: str, url: str, dialect: Dialect, pace: Pace) -> None:
+        self.name = name
+        self._dialect, self._pace = dialect, pace
+        self._connections = Connections(name, url)
 
     @property
     def prompt_format(self) -> PromptFormat:
         """The form of prompt it takes."""
+        return self._dialect.prompt_format
 
-    def generate(self, request: GenerateRequest, on_text: OnText) -> AbstractAsyncContextManager[Generation]:
+    @asynccontextmanager
+    async def generate(self, request: GenerateRequest, on_text: OnText) -> AsyncIterator[Generation]:
         """Starts an answer. Leaving the context ends the call to the model, however it is left."""
+        connection = await self._connections.take()
+        generation = Generation(self.name, self._dialect, self._pace, connection, on_text)
+        self._pace.add(generation)
+        try:
+            generation.begin(request)
+            yield generation
+        finally:
+            generation.close()
+            if generation.complete:
+                self._connections.give_back(connection)
 
     async def check(self, model: str, deadline_seconds: float) -> None:
         """Makes the model say one word; raises Unavailable, Refused or Invalid when it does not."""
+        asked = GenerateRequest(
+            turn_id="", model=model, prompt=_READY[self.prompt_format], parameters=Parameters(max_tokens=1)
+        )
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                async with self.generate(asked, _ignore) as generation:
+                    await generation.ended()
+        except TimeoutError as exc:
+            raise Unavailable(self.name, f"no word from {model} in {deadline_seconds:g} s") from exc
+
+    def close(self) -> None:
+        """Closes idle connections."""
+        self._connections.close()
+
+
+async def _ignore(_text: str) -> None:
+    return None
