@@ -43,6 +43,12 @@ class Publisher:
         finally:
             await producer.stop()
 
+    @property
+    def alive(self) -> bool:
+        """False once the task that sends has ended: aiokafka does not start it again, and nothing can be sent."""
+        task = self._producer._sender.sender_task
+        return task is not None and not task.done()
+
     def encode(self, topic: Topic, event: Event) -> Encoded:
         """Bytes and headers for a topic; raises Invalid when they are over the record limit."""
         encoded = self._codec.encode(topic.name, event)
@@ -62,7 +68,7 @@ class Publisher:
     async def send_bytes(
         self,
         topic: Topic,
-        key: str,
+        key: str | bytes | None,
         encoded: Encoded,
         *,
         partition: int | None = None,
@@ -73,7 +79,7 @@ class Publisher:
             sent: asyncio.Future[RecordMetadata] = await self._producer.send(
                 self._settings.kafka_name(topic),
                 encoded.value,
-                key.encode(),
+                key.encode() if isinstance(key, str) else key,
                 partition=partition,
                 headers=[*encoded.headers, *headers],
             )
@@ -88,7 +94,7 @@ class Publisher:
     async def publish_bytes(
         self,
         topic: Topic,
-        key: str,
+        key: str | bytes | None,
         encoded: Encoded,
         *,
         partition: int | None = None,

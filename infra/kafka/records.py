@@ -22,6 +22,23 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Record:
+    """A record as it lies on its topic, before anything believes it; `topic` is without the installation's prefix."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+    def named_headers(self) -> dict[str, bytes]:
+        """The headers by name, the last of a name; one without a value is left out."""
+        return {name: value for name, value in self.headers if value is not None}
+
+
+@dataclass(frozen=True)
 class Received(Generic[E_co]):
     """An event with the place it was read from; `topic` is without the installation's prefix."""
 
