@@ -1,4 +1,4 @@
-"""The path of a turn beside the same model called directly: time to first delta, turns/s, CPU, in alternating blocks."""
+"""The path of a turn beside the same model called directly: first delta, turns/s, CPU, in alternating blocks."""
 
 import asyncio
 import time
