@@ -14,11 +14,15 @@ RELATED = 0.75  # a further sentence needs this share of the best score
 DIVERSITY = 0.3  # maximal marginal relevance: cost of repeating what is already chosen
 
 NO_EVIDENCE = "The passages do not contain an answer to this question."
-STOP = set(
-    "a an and are as at be by can did do does for from had has have how i if in is it its my of on or our "
-    "should so that the their them there they this to was we were what when where which who why will with you your".split()
+STOP = frozenset(
+    re.findall(
+        r"\w+",
+        "a an and are as at be by can did do does for from had has have how i if in is it its my of on or our should so "
+        "that the their them there they this to was we were what when where which who why will with you your",
+    )
 )
 SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
+OWN_MARK = re.compile(r"\s?\[\d+\]")  # a document's own footnote would read as a citation of ours
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -49,7 +53,7 @@ def candidates(question, passages):
     wanted = set(words(question))
     weight = {w: math.log(1 + len(sentences) / (0.5 + df[w])) for w in wanted}
     total = sum(weight.values()) or 1.0
-    scored = [(n, s, sum(weight[w] for w in wanted & bag) / total) for (n, s), bag in zip(sentences, bags)]
+    scored = [(n, s, sum(weight[w] for w in wanted & bag) / total) for (n, s), bag in zip(sentences, bags, strict=True)]
     return sorted(scored, key=lambda c: -c[2])[:KEEP]
 
 
@@ -66,7 +70,7 @@ def choose(found, vectors):
     taken = []
     while left and len(taken) < ANSWER:
         repeat = [max((float(rest[i] @ rest[j]) for j in taken), default=0.0) for i in left]
-        gain = [(1 - DIVERSITY) * score[i] - DIVERSITY * r for i, r in zip(left, repeat)]
+        gain = [(1 - DIVERSITY) * score[i] - DIVERSITY * r for i, r in zip(left, repeat, strict=True)]
         pick = int(np.argmax(gain))
         if taken and repeat[pick] > 0.9:
             left.pop(pick)
@@ -82,4 +86,4 @@ def pieces(chosen):
         return
     for k, (number, sentence) in enumerate(chosen):
         end = "" if k == len(chosen) - 1 else " "
-        yield from re.findall(r"\S+\s*", f"{sentence} [{number}]{end}")
+        yield from re.findall(r"\S+\s*", f"{OWN_MARK.sub('', sentence)} [{number}]{end}")

@@ -6,9 +6,9 @@ All text inside is escaped, so nothing in a document can close a tag or open one
 import re
 from html import unescape
 
-PASSAGE = re.compile(r'<passage n="(\d+)"[^>]*>\n(.*?)\n</passage>', re.S)
-EARLIER = re.compile(r'<earlier role="(\w+)"[^>]*>\n(.*?)\n</earlier>', re.S)
-QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.S)
+PASSAGE = re.compile(r'<passage n="(\d+)"[^>]*>\n(.*?)\n</passage>', re.DOTALL)
+EARLIER = re.compile(r'<earlier role="(\w+)"[^>]*>\n(.*?)\n</earlier>', re.DOTALL)
+QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
 
 
 def passages(text):

@@ -6,14 +6,14 @@ instance. Sentences are embedded by the embedder of this server (BLS).
 
 import asyncio
 import json
-import os
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, str(Path(__file__).parent))
 import extract
 import frame
 
@@ -26,7 +26,7 @@ def value(request, name, default):
 
 
 def failure(text, code):
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, getattr(pb_utils.TritonError, code)))
 
 
 def response(text):
@@ -52,15 +52,15 @@ class TritonPythonModel:
     async def serve(self, request):
         sender = request.get_response_sender()
         if self.in_flight >= self.limit:
-            busy = failure("answerer is at its limit of answers in flight", pb_utils.TritonError.UNAVAILABLE)
+            busy = failure("unavailable: answerer is at its limit of answers in flight", "UNAVAILABLE")
             return sender.send(busy, flags=FINAL)
         self.in_flight += 1
         try:
             await self.answer(request, sender)
         except ValueError as problem:
-            sender.send(failure(str(problem), pb_utils.TritonError.INVALID_ARG), flags=FINAL)
-        except Exception as problem:  # the stream must always end
-            sender.send(failure(f"answerer failed: {problem}", pb_utils.TritonError.INTERNAL), flags=FINAL)
+            sender.send(failure(f"invalid: {problem}", "INVALID_ARG"), flags=FINAL)
+        except Exception as problem:  # noqa: BLE001 - the stream must always end
+            sender.send(failure(f"answerer failed: {problem}", "INTERNAL"), flags=FINAL)
         finally:
             self.in_flight -= 1
 
@@ -76,10 +76,10 @@ class TritonPythonModel:
             return sender.send(response((text if echo else "") + "".join(pieces)), flags=FINAL)
         for piece in pieces:
             if sender.is_cancelled():
-                return sender.send(failure("cancelled", pb_utils.TritonError.CANCELLED), flags=FINAL)
+                return sender.send(failure("cancelled", "CANCELLED"), flags=FINAL)
             sender.send(response(piece))
             await asyncio.sleep(0)
-        sender.send(flags=FINAL)
+        return sender.send(flags=FINAL)
 
     async def pieces(self, text, limit):
         question = extract.question_of(frame.questions(text))

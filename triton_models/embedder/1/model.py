@@ -1,4 +1,4 @@
-"""Sentence embeddings with ONNX Runtime, one text at a time, so that a vector never depends on what else is in flight."""
+"""Sentence embeddings with ONNX Runtime, one text at a time: a vector never depends on what else is in flight."""
 
 import json
 from pathlib import Path

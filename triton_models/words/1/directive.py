@@ -1,9 +1,9 @@
-"""What a question may ask of the paced model: `words: count=64 delay_ms=5 fail_after=9 marker=abc`, each part optional."""
+"""What a question may ask of the paced model: `words: count=64 delay_ms=5 fail_after=9 marker=a`, all optional."""
 
 import re
 from dataclasses import dataclass
 
-QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.S)
+QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
 DIRECTIVE = re.compile(r"\bwords:((?:\s+\w+=\S+)+)")
 PART = re.compile(r"(\w+)=(\S+)")
 
@@ -33,6 +33,10 @@ class Directive:
     def due(self, seconds):
         """How many words are due by then."""
         return min(self.words, 1 + int(seconds * 1000 / self.delay_ms)) if self.delay_ms else self.words
+
+    def text(self, begin, end):
+        """The words from number `begin` to before number `end`."""
+        return "".join(f"w{number + 1} " for number in range(begin, end))
 
 
 def read(text, max_tokens=None):

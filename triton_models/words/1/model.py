@@ -1,6 +1,8 @@
 """A paced test model: w1 w2 w3 ..., each when its time has come; its log proves what it saw of a stop.
 
-Every request becomes a task on one event loop, so execute() returns at once and many streams run in one instance.
+Every request becomes a task on one event loop, so execute() returns at once and hundreds of streams run in one
+instance. TURNLOG_WORDS_LOG names the log: `started`, `cancelled after N`, `failed after N`, `finished N`, with the
+request's id (the turn) and the marker of its directive.
 """
 
 import asyncio
@@ -8,17 +10,20 @@ import json
 import os
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, str(Path(__file__).parent))
 import directive
 
 SEND_SECONDS = 0.0004  # sending one response, the server's part included
-LONGEST_SLEEP_SECONDS = 0.25  # so that a stop is seen soon between words that are far apart
 ASK_SECONDS = 0.02  # asking whether a stream was cancelled is a round trip to the server
+LONGEST_SLEEP_SECONDS = 0.25  # so that a stop is seen soon between words that are far apart
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+    getattr(pb_utils.TritonError, name) for name in ("CANCELLED", "INTERNAL", "INVALID_ARG")
+)
 
 
 def value(request, name, default):
@@ -27,7 +32,7 @@ def value(request, name, default):
 
 
 def failure(text, code):
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, getattr(pb_utils.TritonError, code)))
 
 
 def response(text):
@@ -37,9 +42,9 @@ def response(text):
 class TritonPythonModel:
     """text_input -> text_output, one response a word."""
 
-    def initialize(self, args):
+    def initialize(self, _args):
         path = os.environ.get("TURNLOG_WORDS_LOG")
-        self.log = open(path, "a", buffering=1) if path else None  # noqa: SIM115
+        self.log = Path(path).open("a", buffering=1) if path else None  # noqa: SIM115
         self.running = set()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -53,22 +58,30 @@ class TritonPythonModel:
         sender = request.get_response_sender()
         self.running.add(sender)
         try:
-            text = value(request, "text_input", b"").decode("utf-8", "replace")
-            sampling = json.loads(value(request, "sampling_parameters", b"{}") or b"{}")
-            wanted = directive.read(text, sampling.get("max_tokens"))
-            if value(request, "stream", False):
-                await self.stream(wanted, sender)
-            else:
-                await asyncio.sleep(wanted.at(wanted.count))
-                sender.send(response("".join(f"w{n} " for n in range(1, wanted.count + 1))), flags=FINAL)
-        except Exception as problem:  # the stream must always end
-            sender.send(failure(f"words failed: {problem}", pb_utils.TritonError.INTERNAL), flags=FINAL)
+            await self.answer(request, sender)
+        except ValueError as problem:
+            sender.send(failure(f"invalid: {problem}", "INVALID_ARG"), flags=FINAL)
+        except Exception as problem:  # noqa: BLE001 - the stream must always end
+            sender.send(failure(f"words failed: {problem}", "INTERNAL"), flags=FINAL)
         finally:
             self.running.discard(sender)
 
-    async def stream(self, wanted, sender):
-        """Send each word when it is due; what is late, or dearer to send alone than many streams can afford, together."""
-        self.note("started", wanted)
+    async def answer(self, request, sender):
+        text = value(request, "text_input", b"").decode("utf-8", "replace")
+        stream = bool(value(request, "stream", False))
+        echo = not bool(value(request, "exclude_input_in_output", stream))
+        if echo and stream:
+            raise ValueError("When streaming, `exclude_input_in_output` = False is not allowed.")
+        sampling = json.loads(value(request, "sampling_parameters", b"{}") or b"{}")
+        wanted = directive.read(text, sampling.get("max_tokens"))
+        if stream:
+            return await self.stream(wanted, sender, f"turn={request.request_id()} marker={wanted.marker}")
+        await asyncio.sleep(wanted.at(wanted.count))
+        return sender.send(response((text if echo else "") + wanted.text(0, wanted.count)), flags=FINAL)
+
+    async def stream(self, wanted, sender, who):
+        """Send each word when it is due; together what is late, or what many streams cannot afford to send alone."""
+        self.note("started", who)
         begun = asked = self.loop.time()
         sent = 0
         while sent < wanted.words:
@@ -76,13 +89,13 @@ class TritonPythonModel:
             if now >= asked + ASK_SECONDS:
                 asked = now
                 if sender.is_cancelled():
-                    self.note(f"cancelled after {sent}", wanted)
-                    return sender.send(failure("cancelled", pb_utils.TritonError.CANCELLED), flags=FINAL)
+                    self.note(f"cancelled after {sent}", who)
+                    return sender.send(failure("cancelled", "CANCELLED"), flags=FINAL)
             if (due := wanted.due(now - begun)) > sent:
-                sender.send(response("".join(f"w{n} " for n in range(sent + 1, due + 1))))
+                sender.send(response(wanted.text(sent, due)))
                 sent = due
             await asyncio.sleep(self.pause(wanted, begun, sent))
-        self.end(wanted, sender)
+        return self.end(wanted, sender, who)
 
     def pause(self, wanted, begun, sent):
         """Seconds to the next word, or longer while many streams share this process, but never past the last word."""
@@ -90,16 +103,16 @@ class TritonPythonModel:
         following = max(begun + wanted.at(sent), now + len(self.running) * SEND_SECONDS)
         return min(LONGEST_SLEEP_SECONDS, max(0, min(following, begun + wanted.at(wanted.words - 1)) - now))
 
-    def end(self, wanted, sender):
+    def end(self, wanted, sender, who):
         if wanted.fails:
-            self.note(f"failed after {wanted.words}", wanted)
-            return sender.send(failure("failed on purpose", pb_utils.TritonError.INTERNAL), flags=FINAL)
-        self.note(f"finished {wanted.words}", wanted)
-        sender.send(flags=FINAL)
+            self.note(f"failed after {wanted.words}", who)
+            return sender.send(failure("failed on purpose", "INTERNAL"), flags=FINAL)
+        self.note(f"finished {wanted.words}", who)
+        return sender.send(flags=FINAL)
 
-    def note(self, what, wanted):
+    def note(self, what, who):
         if self.log:
-            self.log.write(f"{what} marker={wanted.marker}\n")
+            self.log.write(f"{what} {who}\n")
 
     def finalize(self):
         self.loop.call_soon_threadsafe(self.loop.stop)
