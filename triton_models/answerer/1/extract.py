@@ -17,8 +17,8 @@ NO_EVIDENCE = "The passages do not contain an answer to this question."
 STOP = frozenset(
     re.findall(
         r"\w+",
-        "a an and are as at be by can did do does for from had has have how i if in is it its my of on or our should so "
-        "that the their them there they this to was we were what when where which who why will with you your",
+        "a an and are as at be by can did do does for from had has have how i if in is it its my of on or our should "
+        "so that the their them there they this to was we were what when where which who why will with you your",
     )
 )
 SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")

@@ -22,8 +22,6 @@ SEND_SECONDS = 0.0004  # sending one response, the server's part included
 ASK_SECONDS = 0.02  # asking whether a stream was cancelled is a round trip to the server
 LONGEST_SLEEP_SECONDS = 0.25  # so that a stop is seen soon between words that are far apart
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-    getattr(pb_utils.TritonError, name) for name in ("CANCELLED", "INTERNAL", "INVALID_ARG")
-)
 
 
 def value(request, name, default):
