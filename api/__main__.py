@@ -1,0 +1,45 @@
+"""The API: `python -m api`."""
+
+import sys
+
+import structlog
+import uvicorn
+
+from api.app import create_app
+from infra import logs
+from infra.settings import Settings
+
+log = structlog.get_logger()
+
+
+def main() -> int:
+    """Serves until SIGTERM or SIGINT; exit code 1 when it could not start."""
+    logs.configure("api")
+    settings = Settings()
+    causes: list[BaseException] = []
+
+    def failed(cause: BaseException) -> None:
+        log.error("cannot go on", exc_info=cause)
+        causes.append(cause)
+        server.should_exit = True
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, failed),
+            host=settings.api_host,
+            port=settings.api_port,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.limits.drain_seconds)),
+        )
+    )
+    server.run()
+    return 1 if causes or not server.started else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""The API: its routes, and the life of what they stand on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from api import problems
+from api.limits import Limited, RequestMetrics
+from api.routes import collections, groups, keys, me, users
+from api.services import Services, open_services
+from infra.health import Health
+from infra.metrics import exposition, new_registry
+from infra.settings import Settings
+
+ROUTERS = (me.router, keys.router, users.router, groups.router, collections.router)
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, failed: Callable[[BaseException], None] | None = None) -> FastAPI:
+    """The app. It serves at once and is ready when its servers are; `failed` hears of a start that cannot succeed."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        health.missing("api", "starting")
+        opening = asyncio.create_task(_serve(app, settings, health))
+        opening.add_done_callback(lambda task: _tell(task, failed))
+        try:
+            yield
+        finally:
+            opening.cancel()
+            with suppress(asyncio.CancelledError):
+                await opening
+
+    health = Health(new_registry())
+    app = FastAPI(title="Turnlog", version="0.1.0", lifespan=lifespan, description=__doc__)
+    app.state.health, app.state.services = health, None
+    app.add_middleware(Limited, settings.limits, RequestMetrics(health.registry))
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    _add_health(app, health)
+    return app
+
+
+async def _serve(app: FastAPI, settings: Settings, health: Health) -> None:
+    async with open_services(settings, health) as services:
+        app.state.services = services
+        health.there("api")
+        log.info("ready")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            app.state.services = None
+            health.missing("api", "stopping")
+
+
+def _tell(task: "asyncio.Task[None]", failed: Callable[[BaseException], None] | None) -> None:
+    if not task.cancelled() and (cause := task.exception()) is not None and failed is not None:
+        failed(cause)
+
+
+def _add_health(app: FastAPI, health: Health) -> None:
+    @app.get("/live", include_in_schema=False)
+    async def live() -> Response:
+        return PlainTextResponse("alive\n")
+
+    @app.get("/ready", include_in_schema=False)
+    async def ready(request: Request) -> Response:
+        services: Services | None = request.app.state.services
+        missing = health.waits_for
+        if services is not None and services.freshness.went_back:
+            missing["views"] = "folding again the rights that they had"
+        return JSONResponse({"ready": not missing, "waits_for": missing}, 503 if missing else 200)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        body, kind = exposition(health.registry)
+        return Response(body, media_type=kind)

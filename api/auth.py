@@ -1,0 +1,62 @@
+"""Who may come in: a bearer key on every request, its scopes on every route, its rate on every call."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.caller import Caller
+from api.consistency import wait_if_asked
+from api.problems import Problem
+from api.services import Opened, Services
+
+
+async def authenticated(request: Request, services: Opened) -> Caller:
+    """The caller of a request; raises 401, or 429 when the key's rate is spent.
+
+    A request that says `x-turnlog-after` waits here, and is then judged by the rights as they are after it.
+    """
+    caller = await authenticate(services, request.headers.get("authorization", ""))
+    await services.rates.take(caller)
+    if "x-turnlog-after" in request.headers or "after" in request.query_params:
+        await wait_if_asked(services, request)
+        caller = await authenticate(services, request.headers.get("authorization", ""))
+    return caller
+
+
+async def authenticate(services: Services, authorization: str) -> Caller:
+    """The caller behind an Authorization header; raises a 401 problem."""
+    scheme, _, key = authorization.partition(" ")
+    caller = await services.keyring.caller(key.strip()) if scheme.lower() == "bearer" else None
+    if caller is None:
+        why = "this key is not known, or works no more" if key else "say who you are: Authorization: Bearer tl_..."
+        raise Problem(401, "unauthenticated", why, headers={"www-authenticate": 'Bearer realm="turnlog"'})
+    return caller
+
+
+Authenticated = Annotated[Caller, Depends(authenticated)]
+
+
+def require(caller: Caller, scope: str) -> None:
+    """Raises 403 when the key lacks a scope; `admin` is looked for as if it did not exist (404)."""
+    if scope in caller.scopes:
+        return
+    if scope == "admin":
+        raise Problem(404, "not-found", "there is nothing here for this key: it lacks the scope admin")
+    raise Problem(403, "forbidden", f"this key lacks the scope {scope}: it has {', '.join(sorted(caller.scopes))}")
+
+
+def needs(scope: str) -> Callable[[Caller], Awaitable[Caller]]:
+    """A dependency: the caller, whose key has a scope."""
+
+    async def checked(caller: Authenticated) -> Caller:
+        require(caller, scope)
+        return caller
+
+    return checked
+
+
+Chats = Annotated[Caller, Depends(needs("chat"))]
+Searches = Annotated[Caller, Depends(needs("search"))]
+Publishes = Annotated[Caller, Depends(needs("publish"))]
+Administers = Annotated[Caller, Depends(needs("admin"))]

@@ -1,0 +1,78 @@
+"""API keys to callers: one look-up for key, user and groups, remembered for a second and forgotten at each change."""
+
+import hmac
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.caller import Caller
+from infra.access import sha256_of, split_key
+from infra.postgres.freshness import Freshness
+from infra.postgres.pool import Pool, connection
+from infra.settings import Limits
+from topics.catalogue import ACCESS_CHANGES
+
+REMEMBERED_SECONDS = 1.0  # how long a change takes when its NOTIFY is lost
+REMEMBERED_KEYS = 10_000
+
+
+@dataclass(frozen=True)
+class _Known:
+    secret_sha256: str
+    caller: Caller
+    read_at: float
+
+
+class Keyring:
+    """The keys in use lately. A revocation works as soon as the views have folded it."""
+
+    def __init__(self, db: Pool, freshness: Freshness, limits: Limits) -> None:
+        self._db, self._limits = db, limits
+        self._known: dict[str, _Known] = {}
+        self._changes = 0
+        freshness.on_change(self._forget)
+
+    async def caller(self, key: str) -> Caller | None:
+        """Who calls with this key; None: no such key, revoked, expired, or its user is switched off."""
+        parts = split_key(key)
+        if parts is None:
+            return None
+        key_id, secret = parts
+        known = self._known.get(key_id)
+        if known is None or known.read_at < time.monotonic() - REMEMBERED_SECONDS:
+            known = await self._look_up(key_id)
+        if not hmac.compare_digest(sha256_of(secret), known.secret_sha256 if known else "0" * 64) or known is None:
+            return None
+        expires = known.caller.expires_at
+        return None if expires is not None and expires <= time.time() else known.caller
+
+    async def _look_up(self, key_id: str) -> _Known | None:
+        changes, read_at = self._changes, time.monotonic()
+        async with connection(self._db) as db:
+            row = await (await db.execute("select * from app.key_of(%s)", [key_id])).fetchone()
+        self._known.pop(key_id, None)
+        if row is None:
+            return None
+        user_id, secret_sha256, scopes, per_minute, in_flight, expires_at, principals = row
+        known = _Known(
+            secret_sha256,
+            Caller(
+                user_id=user_id,
+                key_id=key_id,
+                principals=frozenset(principals),
+                scopes=frozenset(scopes),
+                requests_per_minute=per_minute or self._limits.requests_per_minute,
+                turns_in_flight=in_flight or self._limits.turns_in_flight,
+                holder=f"key:{key_id}" if in_flight else f"user:{user_id}",
+                expires_at=expires_at.timestamp() if isinstance(expires_at, datetime) else None,
+            ),
+            read_at,
+        )
+        if changes == self._changes and len(self._known) < REMEMBERED_KEYS:
+            self._known[key_id] = known
+        return known
+
+    def _forget(self, topics: frozenset[str]) -> None:
+        if ACCESS_CHANGES.name in topics or len(self._known) >= REMEMBERED_KEYS:
+            self._changes += 1
+            self._known.clear()

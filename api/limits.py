@@ -1,0 +1,140 @@
+"""Around every request: how large and how deep its body may be, and what is counted of it."""
+
+import re
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem
+from infra.settings import Limits
+
+STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+PAIRS = re.compile(rb"\[\]|\{\}")
+NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+UPLOADS = "/v1/objects"
+
+
+class TooLarge(HTTPException):
+    """A body over its limit, noticed while it came."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the body has more than the {limit} bytes allowed here", {"connection": "close"})
+
+
+def check_depth(body: bytes, deepest: int) -> None:
+    """Raises a 400 problem for JSON that is nested deeper than allowed, before any parser descends into it."""
+    brackets = STRINGS.sub(b"", body).translate(None, NO_BRACKETS)
+    for _ in range(deepest):
+        if not brackets:
+            return
+        brackets = PAIRS.sub(b"", brackets)
+    if brackets:
+        raise Problem(400, "too-deep", f"JSON nested deeper than {deepest}, or brackets that do not match")
+
+
+def check_question(question: str, limits: Limits) -> None:
+    """Raises a 422 problem for a question that is too long."""
+    if len(question) > limits.question_characters:
+        raise Problem(
+            422, "too-long", f"a question of {len(question)} characters; {limits.question_characters} are allowed"
+        )
+
+
+class RequestMetrics:
+    """What the API counts of its requests."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "turnlog_http_requests", "Requests answered", ["method", "route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "turnlog_http_first_byte_seconds", "Time to the first byte of the answer", ["route"], registry=registry
+        )
+
+
+class Limited:
+    """ASGI middleware: bodies within their limits, and every answer counted. Streams pass without a copy."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, metrics: RequestMetrics) -> None:
+        self._app, self._limits, self._metrics = app, limits, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._count(scope, message["status"], time.perf_counter() - began)
+            await send(message)
+
+        try:
+            checked = await self._checked(scope, receive)
+        except (Problem, TooLarge) as exc:
+            problem = exc if isinstance(exc, Problem) else Problem(413, "too-large", exc.detail, headers=CLOSE)
+            await problem.response()(scope, receive, counted)
+        else:
+            await self._app(scope, checked, counted)
+
+    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        headers = dict(scope["headers"])
+        limit = self._limits.upload_bytes if scope["path"].startswith(UPLOADS) else self._limits.body_bytes
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limit:
+            raise TooLarge(limit)
+        if not length and b"transfer-encoding" not in headers:
+            return receive
+        if b"json" in headers.get(b"content-type", b""):
+            return _replay(await self._json(receive, min(limit, self._limits.body_bytes)), receive)
+        return _counting(receive, limit)
+
+    async def _json(self, receive: Receive, limit: int) -> bytes:
+        counting, chunks, more = _counting(receive, limit), [], True
+        while more:
+            message = await counting()
+            if message["type"] == "http.disconnect":
+                return b""
+            chunks.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = b"".join(chunks)
+        check_depth(body, self._limits.body_depth)
+        return body
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        self._metrics.requests.labels(scope["method"], route, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+
+
+CLOSE = {"connection": "close"}
+
+
+def _counting(receive: Receive, limit: int) -> Receive:
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise TooLarge(limit)
+        return message
+
+    return counted
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    told = False
+
+    async def replayed() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed

@@ -1,0 +1,101 @@
+"""Every error over HTTP is a problem (RFC 9457): what happened, why, and what helps."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from schemas.errors import Invalid, Refused, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+
+
+class Problem(Exception):
+    """An answer that is an error. `kind` is stable and kebab-case, `detail` for people, `more` are further members."""
+
+    def __init__(
+        self, status: int, kind: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail = status, kind, detail
+        self.headers, self.more = headers or {}, more
+
+    def response(self) -> Response:
+        """The HTTP response."""
+        body = {
+            "type": f"urn:turnlog:{self.kind}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        return Response(orjson.dumps(body | self.more), self.status, self.headers, MEDIA_TYPE)
+
+
+def not_found(what: str) -> Problem:
+    """There is no such thing, or the caller may not see it: nobody learns which."""
+    return Problem(404, "not-found", f"there is no {what}, or none that this key may see")
+
+
+def taken(what: str) -> Problem:
+    """A name is in use."""
+    return Problem(409, "taken", f"{what} exists already")
+
+
+def forbidden(detail: str) -> Problem:
+    """The caller may see it, but not do this."""
+    return Problem(403, "forbidden", detail)
+
+
+def unavailable(server: str, reason: str) -> Problem:
+    """A server is away."""
+    detail = f"{server} is not available" + (f": {reason}" if reason else "")
+    return Problem(503, "unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)}, server=server)
+
+
+def too_many(kind: str, detail: str, wait_seconds: float, **headers: str) -> Problem:
+    """A limit over time is reached."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Problem(429, kind, detail, headers={"retry-after": str(max(1, math.ceil(wait_seconds))), **named})
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a problem."""
+
+    async def problem(_: Request, exc: Exception) -> Response:
+        return problem_of(exc).response()
+
+    for kind in (Problem, Unavailable, Invalid, Refused, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, problem)
+
+
+def problem_of(exc: Exception) -> Problem:
+    """The problem that an exception is."""
+    match exc:
+        case Problem():
+            return exc
+        case Unavailable():
+            return unavailable(exc.server, "" if exc.server in ("postgres", "kafka") else exc.reason)
+        case Invalid():
+            return Problem(422, "invalid", str(exc))
+        case Refused():
+            return Problem(403, "refused", str(exc))
+        case RequestValidationError():
+            return _validation(exc)
+        case HTTPException():
+            kind = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "-")
+            return Problem(exc.status_code, kind, str(exc.detail), headers=dict(exc.headers or {}))
+    return Problem(500, "internal-error", "our fault: it is in the log of the API")
+
+
+def _validation(exc: RequestValidationError) -> Problem:
+    """Where and what, never the value: it may be a secret."""
+    errors = [{"where": ".".join(str(part) for part in e["loc"]), "what": str(e["msg"])} for e in exc.errors()]
+    status = 400 if any(e["type"] == "json_invalid" for e in exc.errors()) else 422
+    said = "; ".join(f"{e['where']}: {e['what']}" for e in errors[:5])
+    return Problem(status, "invalid", said, errors=errors)

@@ -1,0 +1,63 @@
+"""Requests per minute and key, shared by all replicas: a token bucket in Postgres, taken in small leases."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from api.caller import Caller
+from api.problems import too_many
+from infra.postgres.pool import Pool, connection
+
+LEASE_SECONDS = 0.1  # of a key's rate: busy keys ask Postgres ten times a second, whatever their rate
+REMEMBERED_KEYS = 10_000
+
+
+@dataclass
+class _Bucket:
+    left: int = 0
+    empty_until: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Rates:
+    """What is left of the leases of this replica."""
+
+    def __init__(self, db: Pool) -> None:
+        self._db = db
+        self._buckets: dict[str, _Bucket] = {}
+
+    async def take(self, caller: Caller) -> None:
+        """One request of a key; raises a 429 problem when its minute is spent."""
+        if len(self._buckets) > REMEMBERED_KEYS:
+            self._buckets.clear()
+        bucket = self._buckets.setdefault(caller.key_id, _Bucket())
+        if not bucket.left:
+            async with bucket.lock:
+                if not bucket.left:
+                    await self._lease(caller, bucket)
+        bucket.left -= 1
+
+    async def _lease(self, caller: Caller, bucket: _Bucket) -> None:
+        per_second = caller.requests_per_minute / 60
+        now = time.monotonic()
+        if bucket.empty_until <= now:
+            wanted = max(1, int(per_second * LEASE_SECONDS))
+            async with connection(self._db) as db:
+                found = await db.execute(
+                    "select granted, tokens_left from app.take_tokens(%s, %s, %s, %s)",
+                    [caller.key_id, float(caller.requests_per_minute), per_second, wanted],
+                )
+                row = await found.fetchone()
+            assert row is not None
+            granted, tokens_left = row
+            bucket.left = granted
+            bucket.empty_until = 0.0 if granted else now + (1 - tokens_left) / per_second
+        if not bucket.left:
+            wait = bucket.empty_until - now
+            raise too_many(
+                "rate-limited",
+                f"this key may make {caller.requests_per_minute} requests a minute",
+                wait,
+                ratelimit_policy=f'"key";q={caller.requests_per_minute};w=60',
+                ratelimit=f'"key";r=0;t={max(1, round(wait))}',
+            )

@@ -1,0 +1,82 @@
+"""What the routes stand on, opened once: the only place of the API that opens adapters."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.keyring import Keyring
+from api.rates import Rates
+from infra.health import Health
+from infra.kafka.publisher import Publisher
+from infra.objects import Objects
+from infra.postgres.freshness import Freshness, until_fresh
+from infra.postgres.pool import Pool, open_pool
+from infra.registry.client import RegistryClient
+from infra.settings import Settings
+from schemas.codec import Codec
+from schemas.errors import Unavailable
+from topics.catalogue import OURS
+
+POOL = 8
+
+
+@dataclass(frozen=True)
+class Services:
+    """Open adapters. `db` is a pool of the role `api`: it sees nothing but through `api.auth.reading`."""
+
+    settings: Settings
+    health: Health
+    codec: Codec
+    publisher: Publisher
+    objects: Objects
+    db: Pool
+    freshness: Freshness
+    keyring: Keyring
+    rates: Rates
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, health: Health) -> AsyncIterator[Services]:
+    """Opens everything, in order; `health` says meanwhile what is waited for."""
+    async with AsyncExitStack() as stack:
+        objects = Objects.open(settings)
+        with waiting(health, "registry", "looking up the schemas"):
+            registry = RegistryClient(settings)
+            stack.push_async_callback(registry.close)
+            await registry.load(tuple(topic for topic in OURS if "api" in topic.writers))
+            codec = Codec(registry)
+        with waiting(health, "kafka", "connecting"):
+            publisher = await stack.enter_async_context(Publisher.open(settings, codec))
+        with waiting(health, "postgres", "connecting"):
+            db = await stack.enter_async_context(open_pool(settings, "api", size=POOL))
+            freshness = await stack.enter_async_context(Freshness.open(settings, "api"))
+        with waiting(health, "views", "folding the rights that the log holds"):
+            await until_fresh(settings, freshness)
+        keyring, rates = Keyring(db, freshness, settings.limits), Rates(db)
+        yield Services(settings, health, codec, publisher, objects, db, freshness, keyring, rates)
+
+
+@contextmanager
+def waiting(health: Health, server: str, why: str) -> Iterator[None]:
+    """Says what is waited for while it is; a failure leaves it said."""
+    health.missing(server, why)
+    yield
+    health.there(server)
+
+
+def opened(request: Request) -> Services:
+    """The services, for a route; raises Unavailable naming what they wait for."""
+    found: Services | None = request.app.state.services
+    if found is None:
+        health: Health = request.app.state.health
+        server, why = next(iter(health.waits_for.items()), ("api", "starting"))
+        raise Unavailable(server, why)
+    if found.freshness.went_back:
+        raise Unavailable("views", "folding again the rights that they had")
+    return found
+
+
+Opened = Annotated[Services, Depends(opened)]
