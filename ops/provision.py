@@ -1,12 +1,15 @@
-"""Provisions everything an installation needs, in order: topics, schemas, database, index. Running it again changes nothing.
+"""Provisions everything an installation needs: database, topics, schemas, index. Running it again changes nothing.
 
-`python -m ops.provision`
+`python -m ops.provision [--wait SECONDS]`
 """
 
+import argparse
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psycopg
@@ -20,18 +23,37 @@ from infra.kafka.provision import topics_of
 from infra.settings import Settings
 from schemas.errors import Invalid, Unavailable
 
+Step = Callable[[], list[str]]
 
-def provision(settings: Settings) -> Iterator[str]:
-    """Yields a line for each thing it made or changed; raises Invalid or Unavailable."""
+
+def steps(settings: Settings) -> tuple[Step, ...]:
+    """One step a server; none needs another's result. Each gives a line for each thing it made or changed."""
     topics = topics_of(settings)
-    steps: tuple[Callable[[], list[str]], ...] = (
-        lambda: [f"topic {change.topic}: {change.what}" for change in infra.kafka.provision.provision(settings, topics)],
-        lambda: [f"schema {subject}" for subject in infra.registry.provision.provision(settings, topics)],
+    return (
         lambda: [f"postgres {made}" for made in _migrate(settings)],
+        lambda: [
+            f"topic {change.topic}: {change.what}" for change in infra.kafka.provision.provision(settings, topics)
+        ],
+        lambda: [f"schema {subject}" for subject in infra.registry.provision.provision(settings, topics)],
         lambda: [f"index {made}" for made in _index(settings)],
     )
-    for step in steps:
-        yield from step()
+
+
+def provision(settings: Settings, *, wait_seconds: float = 0) -> list[str]:
+    """Runs all steps side by side, each as soon as its server is there; raises Invalid or Unavailable."""
+    end = time.monotonic() + wait_seconds
+    with ThreadPoolExecutor() as pool:
+        return [line for lines in pool.map(lambda step: _patiently(step, end), steps(settings)) for line in lines]
+
+
+def _patiently(step: Step, end: float) -> list[str]:
+    while True:
+        try:
+            return step()
+        except Unavailable:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
 
 
 def _migrate(settings: Settings) -> list[str]:
@@ -66,15 +88,17 @@ def remove(settings: Settings) -> None:
 
 def main() -> int:
     """Prints a line for each change; exit code 1 with the cause when something cannot be."""
-    changed = 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for servers that are not there yet")
+    begun = time.monotonic()
     try:
-        for line in provision(Settings()):
-            print(line, flush=True)
-            changed += 1
+        changes = provision(Settings(), wait_seconds=parser.parse_args().wait)
     except (Invalid, Unavailable) as exc:
         print(f"provisioning stopped: {exc}", file=sys.stderr)
         return 1
-    print(f"provisioned: {changed} changes")
+    for line in changes:
+        print(line)
+    print(f"provisioned: {len(changes)} changes, {time.monotonic() - begun:.1f} s")
     return 0
 
 

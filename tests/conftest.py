@@ -2,33 +2,52 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from infra.settings import Settings
 from ops.provision import provision, remove
-from tests.servers import Servers
+from tests.servers import Servers, own_servers, shared_servers
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
-    """Real servers: those that TURNLOG_KAFKA_BOOTSTRAP and its like name, else own ones for this run."""
-    with Servers.attach_or_start() as found:
+    """Real servers for this run. A test that stops one takes `breakable_servers`."""
+    with shared_servers() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def breakable_servers(servers: Servers) -> Iterator[Servers]:
+    """Servers that may be stopped, killed and frozen: those of this run, or, where these are shared, own ones."""
+    if servers.are_own:
+        yield servers
+        return
+    with own_servers(Path(".turnlog-test")) as own:
+        yield own
+
+
+@contextmanager
+def installation(servers: Servers, data: Path) -> Iterator[Settings]:
+    """A namespace and a database of its own on those servers; provisioned, and removed after."""
+    name = f"t{secrets.token_hex(5)}"
+    fresh = servers.settings.model_copy(update={"namespace": f"{name}-", "postgres_database": name, "data": data})
+    provision(fresh)
+    yield fresh
+    remove(fresh)
 
 
 @pytest.fixture(scope="module")
 def settings(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """An installation of its own on those servers: namespace, data folder, database; provisioned, removed after."""
-    name = f"t{secrets.token_hex(5)}"
-    fresh = servers.settings.model_copy(
-        update={
-            "namespace": f"{name}-",
-            "postgres_database": name,
-            "data": tmp_path_factory.mktemp("data"),
-        }
-    )
-    for _ in provision(fresh):
-        pass
-    yield fresh
-    remove(fresh)
+    """An installation of its own for each test module."""
+    with installation(servers, tmp_path_factory.mktemp("data")) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def breakable_settings(breakable_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """The same, on servers that may be broken."""
+    with installation(breakable_servers, tmp_path_factory.mktemp("data")) as fresh:
+        yield fresh

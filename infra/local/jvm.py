@@ -26,7 +26,7 @@ def _make(making: Making) -> None:
 
 
 def java(jvm: Path, temporary: Path, heap: str, *flags: str) -> list[str]:
-    """The start of a Java command. The class archive is written when the process ends, and again when it no longer fits."""
+    """The start of a Java command; the class archive is written when the process ends, and again when it is stale."""
     return [
         str(jvm / "bin/java"),
         f"-Xmx{heap}",

@@ -103,10 +103,14 @@ async def end_leftover(folder: Path, say: Callable[[str], None]) -> None:
     if birth_of(int(pid)) == born:
         say(f"{folder.name}: ending the one that an earlier run left, pid {pid}")
         kill_group(int(pid))
-        end = time.monotonic() + 10
-        while birth_of(int(pid)) == born and time.monotonic() < end:
-            await asyncio.sleep(0.05)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_until_gone(int(pid), born), 10)
     (folder / "pid").unlink(missing_ok=True)
+
+
+async def _until_gone(pid: int, born: str) -> None:
+    while birth_of(pid) == born:  # noqa: ASYNC110 - not our child: nobody tells us when it ends
+        await asyncio.sleep(0.05)
 
 
 def _turn_over(log: Path) -> None:

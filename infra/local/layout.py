@@ -46,7 +46,7 @@ class Account:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for downloads, shared by every clone: TURNLOG_CACHE, else below XDG_CACHE_HOME or ~/.cache."""
+    """For downloads, shared by every clone of the user: TURNLOG_CACHE, else below XDG_CACHE_HOME or ~/.cache."""
     if named := os.environ.get("TURNLOG_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "turnlog"

@@ -44,4 +44,9 @@ class Local:
 
     def environment(self, server: str) -> dict[str, str]:
         """What a server sees of the environment: nothing of the user's."""
-        return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(self.folder(server)), "TZ": os.environ.get("TZ", "UTC")}
+        return {
+            "PATH": "/usr/bin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "HOME": str(self.folder(server)),
+            "TZ": os.environ.get("TZ", "UTC"),
+        }

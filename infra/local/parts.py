@@ -27,7 +27,7 @@ class Making:
 
 @dataclass(frozen=True)
 class Part:
-    """A folder in the cache. Its key changes with what it is made of; `download_bytes` and `disk_bytes` are about right."""
+    """A folder in the cache. Its key changes with what it is made of; the sizes are about right."""
 
     name: str
     key: str

@@ -53,7 +53,7 @@ def artifact_of(coordinates: str, folder: Path, progress: Progress | None = None
 
 
 def download(pin: Pin, folder: Path, progress: Progress, say: Callable[[str], None]) -> Path:
-    """The verified file; raises Unavailable. jgo checks no SHA-256, writes to the final name and never tries again: we do."""
+    """The verified file; raises Unavailable. jgo checks no SHA-256, writes to the final name, never retries: we do."""
     import requests
 
     artifact, why = artifact_of(pin.id, folder, progress), ""

@@ -1,7 +1,6 @@
 """The ports of a local installation: decided in one place, each can be set."""
 
 import dataclasses
-import os
 import random
 import socket
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,12 +81,10 @@ def check_free(ports: Mapping[str, int]) -> None:
     """Raises Invalid naming each port that is in use, by whom, and how to choose another."""
     taken = {name: port for name, port in ports.items() if not is_free(port)}
     if taken:
-        lines = [f"port {port} ({name}) is in use{holder_of(port)}" for name, port in taken.items()]
         first = next(iter(taken))
-        raise Invalid(
-            "\n".join(lines)
-            + f"\nStop what uses it, or choose another: make run PORTS='{first}=NUMBER' (or TURNLOG_PORT_{first.upper()}=NUMBER)"
-        )
+        lines = [f"port {port} ({name}) is in use{holder_of(port)}" for name, port in taken.items()]
+        cure = f"make run PORTS='{first}=NUMBER', or TURNLOG_PORT_{first.upper()}=NUMBER"
+        raise Invalid("\n".join([*lines, f"Stop what uses it, or choose another: {cure}"]))
 
 
 def holder_of(port: int) -> str:
@@ -101,7 +98,7 @@ def holder_of(port: int) -> str:
                     sockets.add(f"socket:[{field[9]}]")
     for folder in Path("/proc").glob("[0-9]*/fd"):
         with suppress(OSError):
-            if any(os.readlink(entry) in sockets for entry in folder.iterdir()):
+            if any(str(entry.readlink()) in sockets for entry in folder.iterdir()):
                 name = (folder.parent / "comm").read_text().strip()
                 return f" by {name} (pid {folder.parent.name})"
     return ""

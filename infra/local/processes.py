@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -19,7 +21,7 @@ class Usage:
 
 
 def birth_of(pid: int) -> str | None:
-    """When a process began, in ticks since boot: with the pid it names one process for ever. None: gone, or a zombie."""
+    """When a process began, in ticks since boot: with the pid it names one process. None: gone, or a zombie."""
     try:
         field = _stat(pid)
     except (OSError, IndexError):
@@ -63,7 +65,7 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def sweep_triton_memory(shared: Path = Path("/dev/shm")) -> None:
+def sweep_triton_memory(shared: Path = SHARED_MEMORY) -> None:
     """Removes the shared memory that killed stubs leave behind, 1 MB each, unless somebody still maps it."""
     mapped = set()
     for maps in Path("/proc").glob("[0-9]*/maps"):

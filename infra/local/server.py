@@ -1,5 +1,6 @@
 """How one process of a local installation is described: what to run, when it is ready, how it ends."""
 
+import re
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,17 +54,20 @@ class Server:
         return self.folder / "log"
 
 
+TROUBLE = re.compile(r"error|exception|fatal|cannot|failed|refused", re.IGNORECASE)
+
+
 class WouldNotStart(Exception):
     """A process did not become ready; the text has its name, its last words, and what to do."""
 
 
 HINTS = {
-    "Address already in use": "Another program uses its port: stop that, or choose another with `make run PORTS='NAME=NUMBER'`.",
+    "Address already in use": "Its port is in use: stop what uses it, or choose another with `make run PORTS='NAME=NUMBER'`.",
     "No space left on device": "The disk is full: make room, then run again; nothing is lost.",
     "insufficient memory": "Memory is short: the whole stack needs about 2 GB free.",
     "Cannot allocate memory": "Memory is short: the whole stack needs about 2 GB free.",
     "libpython": "Triton needs a Python with a shared libpython: see the README.",
-    "UnsupportedClassVersionError": "It was started with another Java than the pinned one: remove the cache folder and run again.",
+    "UnsupportedClassVersionError": "Not the Java that is pinned: remove the cache folder and run again.",
 }
 
 
@@ -73,7 +77,8 @@ def hint(said: str, log: Path) -> str:
     return f"{found} Its whole log: {log}"
 
 
-def last_lines(said: str, count: int = 15) -> str:
-    """The end of a log, for people."""
-    lines = [line[:300] for line in said.splitlines() if line.strip()]
-    return "\n".join(f"    {line}" for line in lines[-count:]) or "    (it said nothing)"
+def last_lines(said: str, count: int = 10) -> str:
+    """What a log says of errors, and its end, for people."""
+    lines = [" ".join(line.split())[:300] for line in said.splitlines() if line.strip()]
+    early = [line for line in lines[:-count] if TROUBLE.search(line)]
+    return "\n".join(f"    {line}" for line in early[-count // 2 :] + lines[-count:]) or "    (it said nothing)"

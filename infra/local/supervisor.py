@@ -1,4 +1,4 @@
-"""Keeps processes running side by side: starts each when what it needs is there, restarts it with back-off, stops all in order."""
+"""Keeps processes running side by side: starts each when its needs are there, restarts with back-off, stops in order."""
 
 import asyncio
 import random
@@ -11,7 +11,6 @@ from infra.local.processes import Usage, kill_group, usage_of
 from infra.local.server import Server, WouldNotStart, last_lines
 
 Say = Callable[[str], None]
-FIRST_STARTS = 3
 STEADY_SECONDS = 60.0
 SAFETY_STOP = 78  # EX_CONFIG: a process of ours that ends with it stopped on purpose, and people must look first
 
@@ -24,6 +23,7 @@ class Job:
     make: Callable[[], Awaitable[Server]]
     after: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
+    first_starts: int = 1  # so many tries to come up for the first time
     running: Running | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
@@ -42,7 +42,7 @@ class Supervisor:
             job.wanted.set()
 
     async def keep(self) -> None:
-        """Runs all jobs for ever; raises WouldNotStart when one does not come up the first time, or stopped for safety."""
+        """Runs all jobs for ever; raises WouldNotStart when one does not come up the first time."""
         try:
             async with asyncio.TaskGroup() as group:
                 for job in self.jobs.values():
@@ -93,7 +93,7 @@ class Supervisor:
         if not job.wanted.is_set():
             return
         job.failures += 1
-        if not job.ready_at and not passes and job.failures >= FIRST_STARTS:
+        if not job.ready_at and not passes and job.failures >= job.first_starts:
             raise exc
         if not passes:
             self._say(f"{exc}")
@@ -101,14 +101,15 @@ class Supervisor:
 
     async def _ended(self, job: Job, running: Running, code: int) -> None:
         """A job that was ready has ended by itself."""
-        if code == SAFETY_STOP:
-            raise WouldNotStart(
-                f"{job.name} stopped itself for safety (exit code {code}):\n{last_lines(running.started.said())}"
-            )
         await running.kill()
+        said = last_lines(running.started.said(), 5)
+        if code == SAFETY_STOP:
+            job.wanted.clear()
+            self._say(f"{job.name}: stopped itself for safety and is not started again. Its last lines:\n{said}")
+            return
         steady = time.monotonic() > job.ready_at + STEADY_SECONDS
         job.failures = 1 if steady else job.failures + 1
-        self._say(f"{job.name}: ended with {code}, starting it again. Its last lines:\n{last_lines(running.started.said(), 5)}")
+        self._say(f"{job.name}: ended with {code}, starting it again. Its last lines:\n{said}")
         await asyncio.sleep(_backoff_seconds(job))
 
     async def hold(self, name: str, *, kill: bool = False) -> None:

@@ -90,9 +90,11 @@ def opensearch(local: Local) -> Server:
     """One node; C2 stays on, because searches count and the start does not get faster without it."""
     folder, home = local.folder("opensearch"), local.parts["opensearch"] / f"opensearch-{VERSION}"
     # There is no agent, but the core wants classes of its bootstrap jar.
-    jars = sorted(map(str, home.glob("lib/*.jar"))) + sorted(map(str, home.glob("agent/opensearch-agent-bootstrap-*.jar")))
+    jars = sorted(map(str, home.glob("lib/*.jar"))) + sorted(
+        map(str, home.glob("agent/opensearch-agent-bootstrap-*.jar"))
+    )
     command = (
-        *java(local.parts["jvm"], folder / "tmp", "512m", *FLAGS, f"-Djna.tmpdir={folder}/tmp"),
+        *java(local.parts["jvm"], folder / "tmp", "512m", *FLAGS, f"-Djna.tmpdir={folder / 'tmp'}"),
         f"-Dopensearch.path.home={home}",
         f"-Dopensearch.path.conf={folder}/conf",
         "-Dopensearch.distribution.type=zip",

@@ -35,7 +35,8 @@ def part() -> Part:
 
 def _make(making: Making) -> None:
     found = importlib.util.find_spec(PACKAGE)  # found, not imported: importing it creates users when root
-    assert found is not None and found.origin is not None
+    assert found is not None
+    assert found.origin is not None
     package = Path(found.origin).parent
     # Their library path is relative to the package: the folder of shared libraries stays beside it.
     for name in ("bin", "lib", "share"):
@@ -80,16 +81,29 @@ def _prepare(local: Local, folder: Path) -> None:
     if (folder / "data").exists():
         return
     shutil.rmtree(folder / "new", ignore_errors=True)
-    options = ["-U", "postgres", "-A", "scram-sha-256", "--pwfile=password", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+    options = [
+        "-U",
+        "postgres",
+        "-A",
+        "scram-sha-256",
+        "--pwfile=password",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    ]
     run(local, "postgres", [_binary(local, "initdb"), "-D", "new", *options])
-    made = f"create role registry login password '{registry_password(local)}';\n\ncreate database registry owner registry;\n\n"
+    made = (
+        f"create role registry login password '{registry_password(local)}';\n\n"
+        "create database registry owner registry;\n\n"
+    )
     run(local, "postgres", [_binary(local, "postgres"), "--single", "-j", "-D", "new", "postgres"], made)
     (folder / "new").rename(folder / "data")
 
 
 async def _is_ready(pid_file: Path, started: Started) -> bool:
     try:
-        lines = pid_file.read_text().splitlines()
+        lines = pid_file.read_text().splitlines()  # noqa: ASYNC240 - eight lines
     except FileNotFoundError:
         return False
     return len(lines) > 7 and lines[7].strip() == "ready" and int(lines[0]) == started.pid

@@ -1,7 +1,6 @@
 """How Triton starts on this machine: the server of a Python package, in an environment of its own."""
 
 import ctypes
-import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +37,16 @@ def environment(folder: Path, requirements: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     steps = (
         [str(uv), "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)],
-        [str(uv), "pip", "sync", "--quiet", "--require-hashes", "--python", str(folder / "bin/python"), str(requirements)],
+        [
+            str(uv),
+            "pip",
+            "sync",
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            str(folder / "bin/python"),
+            str(requirements),
+        ],
     )
     for command in steps:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -86,7 +94,10 @@ def triton(local: Local) -> Server:
         "--exit-timeout-secs=5",
     )
     # A stub's interpreter is isolated: it finds its packages by the first python3 on PATH alone.
-    paths = {"PATH": f"{local.parts['triton']}/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": f"{_library_folder()}:{site}/nvidia_pytriton.libs"}
+    paths = {
+        "PATH": f"{local.parts['triton']}/bin:/usr/bin:/bin",
+        "LD_LIBRARY_PATH": f"{_library_folder()}:{site}/nvidia_pytriton.libs",
+    }
     return Server(
         name="triton",
         folder=folder,
@@ -126,4 +137,4 @@ def _lay_out_models(repository: Path, model: Path) -> None:
     for stray in [entry for entry in repository.iterdir() if not (entry / "config.pbtxt").exists()]:
         shutil.rmtree(stray) if stray.is_dir() else stray.unlink()
     for name in ("minilm.fp32.onnx", "tokenizer.json"):
-        os.symlink(model / name, repository / "embedder/1" / name)
+        (repository / "embedder/1" / name).symlink_to(model / name)

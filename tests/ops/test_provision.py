@@ -7,7 +7,7 @@ from ops.provision import provision
 
 
 def test_provisioning_twice_changes_nothing(settings: Settings) -> None:
-    assert list(provision(settings)) == []
+    assert provision(settings) == []
 
 
 def test_the_registry_keeps_every_schema_fully_compatible(settings: Settings) -> None:

@@ -1,0 +1,37 @@
+# The commands of this project; `make help` lists them. Needs make, git and Python 3.11 or 3.12, nothing else.
+.DEFAULT_GOAL := help
+.PHONY: help run test check generate bench lock
+SETUP = sh ops/setup.sh
+PYTHON = .venv/bin/python
+
+help: ## what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## start everything, stay up; PORTS='kafka=9092 api=9000' chooses other ports
+	@$(SETUP) run
+	@exec $(PYTHON) -m ops.up $(foreach port,$(PORTS),--port $(port)) $(ARGS)
+
+test: ## all tests, on servers, ports and data of their own; ARGS='-k name' chooses
+	@$(SETUP) dev
+	@exec $(PYTHON) -m pytest $(ARGS)
+
+check: ## format, lint, strict types, generated files in step
+	@$(SETUP) dev
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m schemas.generate --check
+	$(PYTHON) -m topics.generate --check
+
+generate: ## write everything that is generated
+	@$(SETUP) dev
+	$(PYTHON) -m schemas.generate
+	$(PYTHON) -m topics.generate
+
+bench: ## measure, on servers, ports and data of its own; ARGS chooses
+	@$(SETUP) dev
+	@exec $(PYTHON) -m benchmarks $(ARGS)
+
+lock: ## maintainers: resolve every dependency again (UPGRADE=1: to the newest)
+	@$(SETUP) dev
+	$(PYTHON) -m ops.lock $(if $(UPGRADE),--upgrade)

@@ -1,0 +1,36 @@
+"""What a running stack tells people: addresses, what to try, and what each process takes."""
+
+from infra.local.supervisor import Supervisor
+from ops.installation import Installation
+
+
+def addresses(installation: Installation) -> str:
+    """Where everything is, and three things to try."""
+    ports = installation.local.ports
+    return f"""
+Turnlog is up.
+  API              http://127.0.0.1:{ports.api}   (every route: /docs)
+  key              {installation.key_file}   (mode 600)
+  Kafka            127.0.0.1:{ports.kafka}   (inbox topic: documents-local)
+  schema registry  http://127.0.0.1:{ports.registry}/apis/ccompat/v7
+  logs             {installation.folder}/servers/*/log, {installation.folder}/processes/*/log
+
+Try, in another terminal:
+  .venv/bin/turnlog ask "What happens to an answer when a worker is killed?"
+  .venv/bin/turnlog search "how is a document withdrawn"
+  .venv/bin/turnlog publish README.md --collection turnlog
+
+Ctrl-C stops everything.
+"""
+
+
+def table(supervisor: Supervisor) -> str:
+    """Seconds to ready and memory now, process by process."""
+    lines = [f"{'process':<12}{'ready s':>8}{'RSS MB':>8}{'PSS MB':>8}{'CPU s':>8}{'threads':>9}"]
+    rss = pss = 0
+    for name, (job, usage) in supervisor.usage().items():
+        rss, pss = rss + usage.rss_mb, pss + usage.pss_mb
+        lines.append(
+            f"{name:<12}{job.seconds:>8.1f}{usage.rss_mb:>8}{usage.pss_mb:>8}{usage.cpu_seconds:>8.1f}{usage.threads:>9}"
+        )
+    return "\n".join([*lines, f"{'all':<12}{'':>8}{rss:>8}{pss:>8}"])

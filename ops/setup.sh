@@ -1,0 +1,58 @@
+#!/bin/sh
+# Makes .venv exactly what requirements.txt (or, for tests, requirements-dev.txt) says; does nothing when it is that already.
+#   ops/setup.sh run|dev        PYTHON=... chooses the interpreter
+set -eu
+cd "$(dirname "$0")/.."
+case ${1:-} in run) wanted=requirements.txt ;; dev) wanted=requirements-dev.txt ;; *) echo "setup.sh run|dev" >&2; exit 2 ;; esac
+
+fail() { printf '%s\n' "$@" >&2; exit 1; }
+
+stamp() { cat "$1" pyproject.toml client/pyproject.toml ops/setup.sh | sha256sum | cut -d' ' -f1; }
+
+# What tests need contains what a run needs: either will do for a run.
+current=$(cat .venv/.turnlog 2>/dev/null || true)
+if [ -x .venv/bin/python ] && [ -n "$current" ]; then
+    [ "$current" = "$(stamp "$wanted")" ] && exit 0
+    [ "$wanted" = requirements.txt ] && [ "$current" = "$(stamp requirements-dev.txt)" ] && exit 0
+fi
+
+[ "$(uname -sm)" = "Linux x86_64" ] || fail "The servers run on Linux x86-64 only; this is $(uname -sm)."
+
+# Triton's models load the shared libpython, so an interpreter that has one is chosen before one that has none.
+look='import sys, sysconfig, pathlib as p
+if not (3, 11) <= sys.version_info[:2] <= (3, 12): sys.exit("%d.%d" % sys.version_info[:2])
+lib = "libpython%d.%d.so.1.0" % sys.version_info[:2]
+print("shared" if (p.Path(sysconfig.get_config_var("LIBDIR")) / lib).exists() or list(p.Path("/usr/lib").glob("*/" + lib)) else "static")'
+python="" old=""
+for name in ${PYTHON:-python3 python3.12 python3.11}; do
+    command -v "$name" >/dev/null 2>&1 || continue
+    if kind=$("$name" -c "$look" 2>&1); then
+        [ "$kind" = shared ] && { python=$name; break; }
+        python=${python:-$name}
+    else
+        old="$old $name ($(printf '%s' "$kind" | tail -n 1))"
+    fi
+done
+[ -n "$python" ] || fail "Python 3.11 or 3.12 is needed; found:${old:- none}." \
+    "  Debian, Ubuntu: sudo apt-get install python3 python3-venv     others: see your system's packages, or pyenv" \
+    "  one that lies elsewhere: PYTHON=/path/to/python3.12 make run"
+
+begun=$(date +%s)
+if ! .venv/bin/python -c 'import sys' 2>/dev/null; then
+    rm -rf .venv
+    "$python" -m venv .venv || { rm -rf .venv; fail "$python cannot make virtual environments." \
+        "  Debian, Ubuntu: sudo apt-get install python3-venv     then run again"; }
+fi
+rm -f .venv/.turnlog
+if ! .venv/bin/uv --version >/dev/null 2>&1; then
+    awk '/^uv==/ { on = 1; print; next } /^[^ ]/ { on = 0 } on' requirements.txt > .venv/uv.txt
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt ||
+        fail "The package installer could not be fetched: is there a network? Run again to go on."
+fi
+export VIRTUAL_ENV="$PWD/.venv"
+.venv/bin/uv pip sync --quiet --require-hashes "$wanted" ||
+    fail "The Python packages could not be installed (see above). Run again to go on."
+.venv/bin/uv pip install --quiet --no-deps --offline -e . -e client ||
+    fail "This project itself could not be installed into .venv (see above)."
+stamp "$wanted" > .venv/.turnlog
+echo "environment: $(.venv/bin/python --version), made in $(($(date +%s) - begun)) s" >&2

@@ -1,0 +1,125 @@
+"""Brings the whole local stack up, keeps it up, and stops it in order on Ctrl-C or SIGTERM.
+
+`python -m ops.up [--folder .turnlog] [--port NAME=NUMBER ...] [--report] [--once]`      (`make run`)
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from infra.local.ports import Ports
+from infra.local.server import WouldNotStart
+from infra.triton.local import check_python
+from ops.installation import Installation
+from ops.report import addresses, table
+from ops.stack import Stack
+from ops.welcome import welcome
+from schemas.errors import Invalid, Unavailable
+
+SETTLE_SECONDS = 15
+
+
+class Console:
+    """Says what happens, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __call__(self, words: str) -> None:
+        print(f"[{self.seconds():6.1f}] {words}", file=sys.stderr, flush=True)
+
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._begun
+
+
+class Stopping:
+    """Turns signals into an event; asked a second time, everything is killed at once."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.asked = asyncio.Event()
+        self._stack, self._first = stack, 0.0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        now = time.monotonic()
+        if self.asked.is_set() and now - self._first > 1:  # make and `timeout` deliver one request twice
+            self._stack.supervisor.kill()
+        self._first = self._first or now
+        self.asked.set()
+
+
+async def up(installation: Installation, say: Console, *, report: bool, once: bool) -> int:
+    """Runs until told to stop, or until something does not come up; gives the exit code."""
+    stack = Stack(installation, say)
+    await stack.check()
+    stopping = Stopping(stack)
+    run = asyncio.create_task(stack.run())
+    greet = asyncio.create_task(_greet(stack, say, report=report))
+    asked = asyncio.create_task(stopping.asked.wait())
+    code = 0
+    try:
+        await asyncio.wait({run, asked} | ({greet} if once else set()), return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done() and not run.done():
+            await greet
+    finally:
+        code = await _end(stack, say, run, greet, asked)
+    return code
+
+
+async def _end(stack: Stack, say: Console, *tasks: asyncio.Task[object]) -> int:
+    failure = next(
+        (task.exception() for task in tasks if task.done() and not task.cancelled() and task.exception()), None
+    )
+    if failure:
+        say(f"{failure}")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    say("stopping")
+    begun = time.monotonic()
+    await stack.stop()
+    say(f"all stopped after {time.monotonic() - begun:.1f} s")
+    return 1 if failure else 0
+
+
+async def _greet(stack: Stack, say: Console, *, report: bool) -> None:
+    """Once everything is ready: the first time with a sample collection and an answer, always with addresses."""
+    await stack.until_ready()
+    say(f"all ready (load {os.getloadavg()[0]:.1f})")
+    await welcome(stack.installation, say)
+    print(addresses(stack.installation), flush=True)
+    if report:
+        await asyncio.sleep(SETTLE_SECONDS)
+        print(table(stack.supervisor), flush=True)
+
+
+def main() -> int:
+    """Exit code 0 when it was told to stop, 1 when something did not come up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".turnlog"), help="of this installation (default: .turnlog)"
+    )
+    parser.add_argument("--port", action="append", default=[], metavar="NAME=NUMBER", help="another port for a server")
+    parser.add_argument("--report", action="store_true", help="print ready times and memory of each process")
+    parser.add_argument("--once", action="store_true", help="stop again when everything was ready")
+    arguments = parser.parse_args()
+    os.umask(0o022)  # what root unpacks, the servers' account has to read; private files are made private one by one
+    say = Console()
+    try:
+        check_python()
+        installation = Installation.at(arguments.folder, Ports.chosen(os.environ, arguments.port))
+        with installation.alone():
+            return asyncio.run(up(installation, say, report=arguments.report, once=arguments.once))
+    except (Invalid, Unavailable, WouldNotStart, OSError) as exc:
+        print(exc, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
