@@ -79,7 +79,7 @@ class Burial:
         value: bytes | None = record.value
         value_sha256: str | None = None
         headers = [Header(name=name, value=content) for name, content in record.headers]
-        if value and _size(record) + len(key or b"") + ENVELOPE_BYTES > self._record_bytes:
+        if value and len(value) + 3 * ENVELOPE_BYTES > self._record_bytes:  # the key is in it twice
             value_sha256 = await self._objects.put(value)
             value = None
         if _size(record) - len(record.value or b"") > ENVELOPE_BYTES:

@@ -26,6 +26,8 @@ T = TypeVar("T")
 log = structlog.get_logger()
 LONGEST_BACKOFF_SECONDS = 5.0
 
+Backoff = Callable[[int], float]
+
 Undecoded = Callable[[Record, Undecodable], Awaitable[Outputs]]
 
 
@@ -82,11 +84,12 @@ class Delivery:
         tries: Tries,
         metrics: WorkerMetrics,
         undecodable: Undecoded | None = None,
+        backoff: Backoff = lambda tried: backoff_seconds(tried, LONGEST_BACKOFF_SECONDS),
     ) -> None:
         self._steps = {(step.topic.name, step.on): step for step in steps}
         self._topics = {step.topic.name: step.topic for step in steps}
         self._codec, self._publisher, self._burial = codec, publisher, burial
-        self._tries, self._metrics, self._undecodable = tries, metrics, undecodable
+        self._tries, self._metrics, self._undecodable, self._seconds = tries, metrics, undecodable, backoff
         self.backing_off = 0
         metrics.waiting.set_function(lambda: self.backing_off)
         missing = [
@@ -227,7 +230,7 @@ class Delivery:
     async def _back_off(self, tried: int) -> None:
         self.backing_off += 1
         try:
-            await asyncio.sleep(backoff_seconds(tried, LONGEST_BACKOFF_SECONDS))
+            await asyncio.sleep(self._seconds(tried))
         finally:
             self.backing_off -= 1
 

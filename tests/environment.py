@@ -1,0 +1,23 @@
+"""Settings as the environment of a process: what a test starts reads the same installation."""
+
+import os
+
+from pydantic import BaseModel, SecretStr
+
+from infra.settings import Settings
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment of this process, with every setting as TURNLOG_*, and what is given besides."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TURNLOG_")}
+    return {**kept, **_named("TURNLOG_", settings), **more}
+
+
+def _named(prefix: str, model: BaseModel) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in model:
+        if isinstance(value, BaseModel):
+            found |= _named(f"{prefix}{name.upper()}__", value)
+        else:
+            found[prefix + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return found

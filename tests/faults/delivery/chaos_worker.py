@@ -1,0 +1,70 @@
+"""A worker whose work is to take time: it writes down what it starts and ends, and says so in a receipt.
+
+`publisher` of each event holds what to do: "work SECONDS", "fail SECONDS" ...
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from infra.kafka.records import Output, Outputs, Received
+from infra.postgres.pool import open_pool
+from schemas.documents import DocumentAccepted, DocumentRemoved, DocumentWithdrawn
+from streams.app import Pipeline, Tools
+from streams.process import run
+from streams.step import Step
+from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS
+
+NAME = os.environ.get("CHAOS_NAME", "")
+
+
+def note(what: str, received: Received[DocumentWithdrawn]) -> None:
+    """One line, appended at once."""
+    line = {
+        "at": time.time(), "worker": NAME, "what": what, "id": received.event.document_id, "key": received.key.decode(),
+        "partition": received.partition, "offset": received.offset,
+    }  # fmt: skip
+    with Path(os.environ["CHAOS_LOG"]).open("a") as log:
+        log.write(json.dumps(line) + "\n")
+
+
+async def work(received: Received[DocumentWithdrawn]) -> Outputs:
+    """Takes the time that the event asks for, then gives a receipt."""
+    note("start", received)
+    try:
+        await asyncio.sleep(float(received.event.publisher.split()[1]))
+    except asyncio.CancelledError:
+        note("cancel", received)
+        raise
+    note("end", received)
+    now = int(time.time() * 1000)
+    event = DocumentRemoved(
+        collection_id=received.event.collection_id, document_id=received.event.document_id, version=received.offset,
+        hidden_at=now, index_at=now,
+    )  # fmt: skip
+    return [Output(DOCUMENT_STATUS, received.key.decode(), event, received.partition)]
+
+
+async def unexpected(received: Received[DocumentAccepted]) -> Outputs:
+    """No test sends these."""
+    raise NotImplementedError(received.event.document_id)
+
+
+@asynccontextmanager
+async def open_chaos(tools: Tools) -> AsyncIterator[Pipeline]:
+    """Both steps of `documents`."""
+    running = asyncio.Semaphore(int(os.environ.get("CHAOS_RUNNING", "64")))
+    async with open_pool(tools.settings, "documents", size=2) as db:
+        yield Pipeline(
+            [Step(DOCUMENTS, DocumentWithdrawn, work, running=running), Step(DOCUMENTS, DocumentAccepted, unexpected)],
+            db,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(run("documents", open_chaos))
