@@ -1,0 +1,84 @@
+"""`turnlog documents`: what is published, what has become of it, and how to take it back."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from turnlog.client import Turnlog
+from turnlog.commands.terminal import Json, Key, Url, notes, printable, results, say, say_json
+from turnlog.model import Document
+
+app = typer.Typer(no_args_is_help=True, help="List, show and delete documents.")
+Collection = Annotated[str, typer.Argument(help="Collection.", show_default=False)]
+DocumentId = Annotated[str, typer.Argument(help="Document, as its publisher named it.", show_default=False)]
+
+
+@app.command("list")
+def list_documents(collection: Collection, json: Json = False, url: Url = None, key: Key = None) -> None:
+    """Lists the documents of a collection.
+
+    Example:
+
+      turnlog documents list handbook
+    """
+    with Turnlog.open(url, key) as server:
+        found = list(server.documents(collection))
+    if json:
+        say_json(found)
+    elif found:
+        results.print(_table(found))
+    else:
+        notes.print(f"No documents in {collection}. Publish one: turnlog publish --to {collection} FILE")
+
+
+@app.command()
+def show(collection: Collection, document: DocumentId, json: Json = False, url: Url = None, key: Key = None) -> None:
+    """Shows what has become of a document; exit code 1 when its newest version failed.
+
+    Example:
+
+      turnlog documents show handbook night-shift.md
+    """
+    with Turnlog.open(url, key) as server:
+        found = server.document(collection, document)
+    if json:
+        say_json(found)
+    else:
+        say(told(found), end="\n")
+    if found.state == "failed":
+        raise typer.Exit(1)
+
+
+@app.command()
+def delete(collection: Collection, document: DocumentId, url: Url = None, key: Key = None) -> None:
+    """Takes a document back: nobody finds it any more as soon as this returns.
+
+    Example:
+
+      turnlog documents delete handbook night-shift.md
+    """
+    with Turnlog.open(url, key) as server:
+        server.delete(collection, document)
+    notes.print(f"{collection}/{document} is withdrawn.")
+
+
+def told(document: Document) -> str:
+    """One line for people."""
+    parts = [document.key, document.state]
+    if document.version is not None:
+        parts.append(f"version {document.version}")
+    if document.passages is not None:
+        parts.append(f"{document.passages} passages")
+    if document.reason:
+        parts.append(document.reason)
+    return "  ".join(parts)
+
+
+def _table(found: list[Document]) -> Table:
+    table = Table("document", "state", "version", "passages", "title", box=None, padding=(0, 2, 0, 0))
+    for document in found:
+        cells = (document.document_id, document.state, document.version, document.passages, document.title)
+        table.add_row(*(Text(printable("-" if cell is None else str(cell))) for cell in cells))
+    return table

@@ -1,0 +1,66 @@
+"""What can go wrong between a client and a server, each with its cause and its cure."""
+
+import json
+from typing import Any
+
+import httpx
+
+NOT_ALLOWED = 4
+
+
+class TurnlogError(Exception):
+    """Something did not work; `cure` says what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, cause: str, cure: str = "") -> None:
+        super().__init__(f"{cause}\n{cure}" if cure else cause)
+        self.cause, self.cure = cause, cure
+
+
+class NoKey(TurnlogError):
+    """There is no key to show the server."""
+
+    exit_code = NOT_ALLOWED
+
+
+class Unreachable(TurnlogError):
+    """No answer from the server, even after some tries."""
+
+    exit_code = 3
+
+
+class Problem(TurnlogError):
+    """The server said no, in the words of RFC 9457."""
+
+    def __init__(self, status: int, cause: str, more: dict[str, Any] | None = None) -> None:
+        super().__init__(cause, CURES.get(status, ""))
+        self.status, self.more = status, more or {}
+        self.exit_code = NOT_ALLOWED if status in (401, 403) else 1
+
+    @property
+    def kind(self) -> str:
+        """Its stable name, such as `unknown-collection`; empty when a proxy answered."""
+        return str(self.more.get("type", "")).rpartition(":")[2]
+
+    @classmethod
+    def of(cls, answer: httpx.Response) -> "Problem":
+        """The problem that an answer tells; the body may be anything when a proxy wrote it."""
+        try:
+            told = json.loads(answer.content)
+        except ValueError:
+            told = None
+        status_line = f"{answer.status_code} {answer.reason_phrase}"
+        if not isinstance(told, dict):
+            return cls(answer.status_code, f"{status_line} {answer.text[:200].strip()}".strip())
+        return cls(answer.status_code, str(told.get("detail") or told.get("title") or status_line), told)
+
+
+CURES = {
+    401: "Give a working key: set TURNLOG_KEY, or --key. Beside a local run it lies in .turnlog/key.",
+    403: "Ask for a key with the scope that this needs.",
+    404: "It does not exist, or this key may not see it.",
+    413: "Send less at once, or split the document.",
+    429: "Wait a little, or ask for higher limits of this key.",
+    503: "Try again in a moment; `turnlog status` says what is not ready.",
+}

@@ -1,0 +1,70 @@
+"""The command line: its commands, those plugged in by others, and what becomes of errors."""
+
+import sys
+from importlib.metadata import entry_points, version
+from typing import Annotated
+
+import typer
+
+from turnlog.commands import documents
+from turnlog.commands.ask import ask
+from turnlog.commands.publish import publish
+from turnlog.commands.search import search
+from turnlog.commands.status import status
+from turnlog.commands.terminal import notes, printable, say
+from turnlog.errors import TurnlogError
+
+HELP = """Asks, publishes and searches on a Turnlog server.
+
+The server is TURNLOG_URL (default http://127.0.0.1:8080), the key TURNLOG_KEY; in the folder of a local run the key is
+found by itself.
+
+Try:
+
+  turnlog status
+
+  turnlog publish --to notes --create README.md
+
+  turnlog ask "What does the README promise?"
+
+Exit codes: 0 done, 1 it failed, 2 used wrongly, 3 no answer from the server, 4 not allowed, 130 stopped with Ctrl-C.
+"""
+
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+app.command()(status)
+app.command()(ask)
+app.command()(publish)
+app.command()(search)
+app.add_typer(documents.app, name="documents")
+
+
+@app.callback()
+def options(
+    show_version: Annotated[bool, typer.Option("--version", help="Say the version and leave.", is_eager=True)] = False,
+) -> None:
+    if show_version:
+        say(version("turnlog"), end="\n")
+        raise typer.Exit
+
+
+options.__doc__ = HELP
+
+
+def main() -> None:
+    """Runs a command; exits with its code."""
+    for plugged in entry_points(group="turnlog.commands"):
+        plugged.load()(app)
+    try:
+        app()
+    except TurnlogError as problem:
+        notes.print(f"error: {printable(problem.cause)}")
+        if problem.cure:
+            notes.print(f"       {printable(problem.cure)}")
+        sys.exit(problem.exit_code)
+
+
+if __name__ == "__main__":
+    main()

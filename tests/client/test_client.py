@@ -1,0 +1,126 @@
+"""What is tried again, how often it counts, and how a client finds its server."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.client.scripted import Reply, Request, Scripted
+from turnlog import Problem, Turnlog, Unreachable
+from turnlog.connection import Connection
+from turnlog.errors import NoKey, TurnlogError
+
+PENDING = Reply(202, b'{"type": "urn:turnlog:pending"}', "application/problem+json", {"retry-after": "0"})
+
+
+def body(**told: object) -> bytes:
+    return json.dumps(told).encode()
+
+
+def test_a_write_that_met_trouble_is_tried_again_with_the_same_idempotency_key() -> None:
+    replies = iter([Reply(503), Reply(200, b"", cut=True), Reply(201, body(conversation_id="c1"))])
+    with Scripted.serve(lambda request: next(replies)) as server, Turnlog.open(server.url, "k") as client:
+        assert client.start_conversation() == "c1"
+    keys = [request.headers["idempotency-key"] for request in server.asked]
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+
+
+def test_two_writes_have_two_idempotency_keys() -> None:
+    reply = Reply(201, body(conversation_id="c1"))
+    with Scripted.serve(lambda request: reply) as server, Turnlog.open(server.url, "k") as client:
+        client.start_conversation()
+        client.start_conversation()
+    assert len({request.headers["idempotency-key"] for request in server.asked}) == 2
+
+
+def test_what_was_written_is_seen_by_the_reads_after_it() -> None:
+    replies = iter([Reply(201, body(conversation_id="c1"), headers={"x-turnlog-position": "turns/3:7"}), PENDING])
+    told = Reply(200, body(turn_id="t1"))
+    with Scripted.serve(lambda request: next(replies, told)) as server, Turnlog.open(server.url, "k") as client:
+        client.start_conversation()
+        assert client.turn("t1") == {"turn_id": "t1"}
+    assert [request.headers.get("x-turnlog-after") for request in server.asked] == [None, "turns/3:7", "turns/3:7"]
+
+
+def test_an_upload_that_is_tried_again_is_sent_whole() -> None:
+    content = b"x" * 200_000
+    document = {"collection_id": "c", "document_id": "a/b ü.md", "state": "live"}
+    replies = iter([Reply(503), Reply(200, body(**document))])
+    told: list[int] = []
+    with Scripted.serve(lambda request: next(replies)) as server, Turnlog.open(server.url, "k") as client:
+        client.publish("c", "a/b ü.md", content, media_type="text/markdown", wait=True, sent=told.append)
+    assert [request.body == content for request in server.asked] == [True, True]
+    assert server.asked[0].path == "/v1/collections/c/documents/a%2Fb%20%C3%BC.md?wait=searchable"
+    assert server.asked[0].headers["content-type"] == "text/markdown"
+    assert told == 2 * [65536, 131072, 196608, 200000]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500])
+def test_a_no_is_not_asked_for_twice(status: int) -> None:
+    with (
+        Scripted.serve(lambda request: Reply(status, body(detail="no"))) as server,
+        Turnlog.open(server.url, "k") as client,
+    ):
+        with pytest.raises(Problem, match="no") as problem:
+            client.turn("t1")
+    assert len(server.asked) == 1
+    assert problem.value.exit_code == (4 if status in (401, 403) else 1)
+
+
+def test_nobody_there_is_unreachable_with_a_cure() -> None:
+    with Turnlog.open("http://127.0.0.1:9", "k", give_up_seconds=0.2) as client:
+        with pytest.raises(Unreachable, match="does not answer") as problem:
+            client.models()
+    assert "TURNLOG_URL" in problem.value.cure
+
+
+def test_a_list_is_read_page_by_page() -> None:
+    def page(request: Request) -> Reply:
+        one = {"collection_id": "c", "document_id": "1", "state": "live"}
+        if "after=1" in request.path:
+            return Reply(200, body(documents=[one | {"document_id": "2"}], next=None))
+        return Reply(200, body(documents=[one], next="1"))
+
+    with Scripted.serve(page) as server, Turnlog.open(server.url, "k") as client:
+        assert [document.key for document in client.documents("c")] == ["c/1", "c/2"]
+
+
+def test_said_wins_over_the_environment_and_that_over_a_local_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".turnlog").mkdir()
+    (tmp_path / ".turnlog" / "key").write_text("tl_local\n")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    monkeypatch.delenv("TURNLOG_URL", raising=False)
+    monkeypatch.delenv("TURNLOG_KEY", raising=False)
+    assert Connection.find() == Connection("http://127.0.0.1:8080", "tl_local")
+    monkeypatch.setenv("TURNLOG_URL", "https://far.example/")
+    monkeypatch.setenv("TURNLOG_KEY", "tl_env")
+    assert Connection.find() == Connection("https://far.example", "tl_env")
+    assert Connection.find("http://said.example", "tl_said") == Connection("http://said.example", "tl_said")
+
+
+def test_without_a_key_or_with_a_wrong_address_the_cure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TURNLOG_KEY", raising=False)
+    with pytest.raises(NoKey, match=r"Set TURNLOG_KEY"):
+        Connection.find("http://far.example")
+    with pytest.raises(TurnlogError, match="Begin it with http"):
+        Connection.find("far.example", "tl_key")
+
+
+def test_a_key_of_a_local_run_is_not_sent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".turnlog").mkdir()
+    (tmp_path / ".turnlog" / "key").write_text("tl_local\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TURNLOG_KEY", raising=False)
+    with pytest.raises(NoKey):
+        Connection.find("https://far.example")
+
+
+def test_a_key_is_in_no_repr() -> None:
+    assert "tl_secret" not in repr(Connection("http://far.example", "tl_secret"))
