@@ -10,13 +10,13 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from api import problems
 from api.limits import Limited, RequestMetrics
-from api.routes import collections, groups, keys, me, users
+from api.routes import collections, groups, keys, me, models, users
 from api.services import Services, open_services
 from infra.health import Health
 from infra.metrics import exposition, new_registry
 from infra.settings import Settings
 
-ROUTERS = (me.router, keys.router, users.router, groups.router, collections.router)
+ROUTERS = (me.router, keys.router, users.router, groups.router, collections.router, models.router)
 log = structlog.get_logger()
 
 

@@ -14,6 +14,7 @@ from infra.kafka.publisher import Publisher
 from infra.objects import Objects
 from infra.postgres.freshness import Freshness, until_fresh
 from infra.postgres.pool import Pool, open_pool
+from infra.providers.status import ModelStatuses
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from schemas.codec import Codec
@@ -36,6 +37,7 @@ class Services:
     freshness: Freshness
     keyring: Keyring
     rates: Rates
+    models: ModelStatuses
 
 
 @asynccontextmanager
@@ -43,6 +45,7 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
     """Opens everything, in order; `health` says meanwhile what is waited for."""
     async with AsyncExitStack() as stack:
         objects = Objects.open(settings)
+        models = await stack.enter_async_context(ModelStatuses.open(settings))
         with waiting(health, "registry", "looking up the schemas"):
             registry = RegistryClient(settings)
             stack.push_async_callback(registry.close)
@@ -56,7 +59,7 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
         with waiting(health, "views", "folding the rights that the log holds"):
             await until_fresh(settings, freshness)
         keyring, rates = Keyring(db, freshness, settings.limits), Rates(db)
-        yield Services(settings, health, codec, publisher, objects, db, freshness, keyring, rates)
+        yield Services(settings, health, codec, publisher, objects, db, freshness, keyring, rates, models)
 
 
 @contextmanager
