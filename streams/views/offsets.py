@@ -24,7 +24,7 @@ async def known_offsets(db: Connection, topics: tuple[Topic, ...], ids: dict[str
         if name in ids and topic_id != ids[name]:
             raise Invalid(
                 f"the topic {name} was made anew (its id is {ids[name]}, the one folded had {topic_id}): the offsets "
-                "noted mean nothing in it. Restore the topic, or drop the database and let it be folded from the new log"
+                "noted mean nothing in it. Restore the topic, or drop the database and have it folded from the new log"
             )
         if name in ids:
             found[name, partition] = next_offset
