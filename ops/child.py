@@ -14,7 +14,7 @@ from ops.installation import ROOT
 async def child(
     module: str, *arguments: str, environment: Mapping[str, str], all_in_one: bool = False, speaks: bool = False
 ) -> AsyncIterator[Process]:
-    """Runs `python -m module`. It `speaks` to the terminal itself, else its stdout is read, `all_in_one` with stderr."""
+    """Runs `python -m module`. It `speaks` to the terminal, else its stdout is read, `all_in_one` with stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -24,7 +24,7 @@ ONLY_FOR_PROVISIONING = ("TURNLOG_POSTGRES_SUPERUSER_PASSWORD", "TURNLOG_POSTGRE
 
 @dataclass(frozen=True)
 class Installation:
-    """`folder` is ours (.turnlog); the servers' data lies in `local.data`, elsewhere when their account must not pass."""
+    """`folder` is ours (.turnlog); the servers' data is in `local.data`: below it, unless their account cannot pass."""
 
     folder: Path
     local: Local

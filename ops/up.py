@@ -14,10 +14,10 @@ from pathlib import Path
 from infra.local.ports import Ports
 from infra.local.server import WouldNotStart
 from infra.triton.local import check_python
+from ops.child import child
 from ops.installation import Installation
 from ops.report import addresses, table
 from ops.stack import Stack
-from ops.welcome import welcome
 from schemas.errors import Invalid, Unavailable
 
 SETTLE_SECONDS = 15
@@ -92,11 +92,24 @@ async def _greet(stack: Stack, say: Console, *, report: bool) -> None:
     """Once everything is ready: the first time with a sample collection and an answer, always with addresses."""
     await stack.until_ready()
     say(f"all ready (load {os.getloadavg()[0]:.1f})")
-    await welcome(stack.installation, say)
+    await _welcome(stack.installation, say)
     print(addresses(stack.installation), flush=True)
     if report:
         await asyncio.sleep(SETTLE_SECONDS)
         print(table(stack.supervisor), flush=True)
+
+
+async def _welcome(installation: Installation, say: Console) -> None:
+    """Once for each installation, and until it worked."""
+    done = installation.folder / "welcomed"
+    if done.exists():
+        return
+    environment = {**os.environ, **installation.settings()}
+    async with child("ops.welcome", str(installation.folder), environment=environment, speaks=True) as welcome:
+        if await welcome.wait():
+            raise Unavailable("first start", "the sample collection was not answered for (see above)")
+    done.touch()
+    say("first question answered")
 
 
 def main() -> int:

@@ -1,0 +1,31 @@
+"""The operator's commands of the `turnlog` command line, plugged in by entry point where the server is installed."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ops.installation import ROOT
+
+
+def plug(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    app.command(rich_help_panel="Operators")(up)
+
+
+def up(
+    port: Annotated[list[str] | None, typer.Option(help="NAME=NUMBER: another port for a server; repeatable.")] = None,
+    report: Annotated[bool, typer.Option(help="Print ready times and memory of each process.")] = False,
+) -> None:
+    """Starts the whole stack on this machine and stays up, like `make run`. Ctrl-C stops it.
+
+    Examples:
+
+      turnlog up
+
+      turnlog up --port api=9000 --report
+    """
+    options = [word for choice in port or [] for word in ("--port", choice)] + ["--report"] * report
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "ops.up", *options])  # noqa: S606 - becomes the supervisor
