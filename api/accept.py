@@ -1,4 +1,4 @@
-"""A command is accepted once: a row in Postgres, the record on the log, a mark; who dies between is finished by others."""
+"""A command is accepted once: a row in Postgres, the record on the log, a mark; others finish what a replica left."""
 
 import asyncio
 import hashlib
@@ -150,12 +150,7 @@ class Accept:
         """
         row = await self._entered(command, enter)
         if row.outcome == "other":
-            raise Problem(
-                422,
-                "key-reused",
-                "this Idempotency-Key was used for another request",
-                **{command.called: row.reference},
-            )
+            raise Problem(422, "key-reused", "this Idempotency-Key was used for another request")
         if row.outcome == "known":
             return Accepted(row.reference, row.record_key, await self._twin(command, enter, row), True)
         return Accepted(row.reference, row.record_key, await self._produced(command), False)
