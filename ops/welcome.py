@@ -29,7 +29,7 @@ def welcome(folder: Path, settings: Settings) -> None:
     asyncio.run(introduce(settings, key))
     url = f"http://{settings.api_host}:{settings.api_port}"
     with Turnlog.open(url, key) as server:
-        begun, files = time.monotonic(), sorted(SAMPLES.glob("*.md"))
+        begun, files = time.monotonic(), sorted(SAMPLES.iterdir())
         _publish(settings, files)
         _until_searchable(server, len(files))
         took = time.monotonic() - begun
