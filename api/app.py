@@ -17,6 +17,7 @@ from infra.metrics import exposition, new_registry
 from infra.settings import Settings
 
 ROUTERS = (me.router, keys.router, users.router, groups.router, collections.router, models.router)
+WATCH_SECONDS = 1
 log = structlog.get_logger()
 
 
@@ -52,7 +53,9 @@ async def _serve(app: FastAPI, settings: Settings, health: Health) -> None:
         health.there("api")
         log.info("ready")
         try:
-            await asyncio.Event().wait()
+            while services.publisher.alive:
+                await asyncio.sleep(WATCH_SECONDS)
+            raise RuntimeError("the producer has ended: only a new process sends again")
         finally:
             app.state.services = None
             health.missing("api", "stopping")

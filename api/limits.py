@@ -20,18 +20,20 @@ class TooLarge(HTTPException):
     """A body over its limit, noticed while it came."""
 
     def __init__(self, limit: int) -> None:
-        super().__init__(413, f"the body has more than the {limit} bytes allowed here", {"connection": "close"})
+        super().__init__(413, f"the body has more than the {limit} bytes allowed here")
 
 
 def check_depth(body: bytes, deepest: int) -> None:
     """Raises a 400 problem for JSON that is nested deeper than allowed, before any parser descends into it."""
     brackets = STRINGS.sub(b"", body).translate(None, NO_BRACKETS)
-    for _ in range(deepest):
-        if not brackets:
-            return
-        brackets = PAIRS.sub(b"", brackets)
-    if brackets:
-        raise Problem(400, "too-deep", f"JSON nested deeper than {deepest}, or brackets that do not match")
+    for level in range(deepest + 1):
+        fewer = PAIRS.sub(b"", brackets)
+        if fewer == brackets:  # nothing left, or brackets that do not match: those the parser tells of
+            if level + brackets.count(b"[") + brackets.count(b"{") <= deepest:
+                return
+            break
+        brackets = fewer
+    raise Problem(400, "too-deep", f"JSON nested deeper than {deepest}")
 
 
 def check_question(question: str, limits: Limits) -> None:
@@ -75,7 +77,7 @@ class Limited:
         try:
             checked = await self._checked(scope, receive)
         except (Problem, TooLarge) as exc:
-            problem = exc if isinstance(exc, Problem) else Problem(413, "too-large", exc.detail, headers=CLOSE)
+            problem = exc if isinstance(exc, Problem) else Problem(413, "too-large", exc.detail)
             await problem.response()(scope, receive, counted)
         else:
             await self._app(scope, checked, counted)
@@ -108,9 +110,6 @@ class Limited:
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.requests.labels(scope["method"], route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-
-
-CLOSE = {"connection": "close"}
 
 
 def _counting(receive: Receive, limit: int) -> Receive:

@@ -14,6 +14,7 @@ from schemas.errors import Invalid, Refused, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
+KINDS = {400: "invalid", 413: "too-large"}
 
 
 class Problem(Exception):
@@ -88,7 +89,7 @@ def problem_of(exc: Exception) -> Problem:
         case RequestValidationError():
             return _validation(exc)
         case HTTPException():
-            kind = HTTPStatus(exc.status_code).phrase.lower().replace(" ", "-")
+            kind = KINDS.get(exc.status_code) or HTTPStatus(exc.status_code).phrase.lower().replace(" ", "-")
             return Problem(exc.status_code, kind, str(exc.detail), headers=dict(exc.headers or {}))
     return Problem(500, "internal-error", "our fault: it is in the log of the API")
 

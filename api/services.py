@@ -75,7 +75,7 @@ def opened(request: Request) -> Services:
     found: Services | None = request.app.state.services
     if found is None:
         health: Health = request.app.state.health
-        server, why = next(iter(health.waits_for.items()), ("api", "starting"))
+        server, why = list({"api": "starting", **health.waits_for}.items())[-1]
         raise Unavailable(server, why)
     if found.freshness.went_back:
         raise Unavailable("views", "folding again the rights that they had")

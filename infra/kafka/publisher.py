@@ -37,8 +37,8 @@ class Publisher:
             request_timeout_ms=30_000,
             max_request_size=settings.limits.record_bytes,
         )
-        await until_available("kafka", lambda: _start(producer))
         try:
+            await until_available("kafka", lambda: _start(producer))
             yield cls(settings, codec, producer)
         finally:
             await producer.stop()

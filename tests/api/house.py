@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import psycopg
 import uvicorn
 
 from api.app import create_app
@@ -18,6 +19,7 @@ from infra.kafka.publisher import Publisher
 from infra.kafka.records import Position
 from infra.metrics import new_registry
 from infra.postgres.freshness import Freshness
+from infra.postgres.migrate import _superuser
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from schemas.access import GroupCreated, GroupMemberAdded, UserCreated
@@ -148,3 +150,8 @@ async def until_ready(url: str) -> None:
 def after(answer: httpx.Response) -> dict[str, str]:
     """The header that asks for views that have folded a write."""
     return {AFTER: answer.headers["x-turnlog-position"]}
+
+
+def superuser(settings: Settings) -> psycopg.Connection:
+    """A connection that row-level security does not hold: to look at everything, and to break things."""
+    return psycopg.connect(_superuser(settings, settings.postgres_database), autocommit=True)

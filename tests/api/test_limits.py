@@ -1,0 +1,111 @@
+"""What a request may be: large, deep, often; and how the refusal reads."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from api.limits import check_depth
+from api.problems import Problem
+from tests.api.house import House, serving, until_ready
+
+JSON = {"content-type": "application/json"}
+
+
+def is_problem(answer: httpx.Response, status: int, kind: str) -> None:
+    """Asserts an RFC 9457 problem."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["type"] == f"urn:turnlog:{kind}"
+    assert told["status"] == status
+    assert told["title"]
+    assert told["detail"]
+
+
+async def test_every_error_is_a_problem(house: House) -> None:
+    ada = await house.user("ada")
+    is_problem(await ada.get("/v1/nothing"), 404, "not-found")
+    is_problem(await ada.put("/v1/me"), 405, "method-not-allowed")
+    is_problem(await ada.post("/v1/keys", content=b'{"name":', headers=JSON), 400, "invalid")
+    is_problem(await ada.post("/v1/keys", json={"name": "x"}), 422, "invalid")
+    is_problem(await ada.get("/v1/keys/%00"), 422, "invalid")
+    is_problem(await ada.get("/v1/me", headers={"x-turnlog-after": "nonsense"}), 400, "invalid")
+    async with httpx.AsyncClient(base_url=house.url, trust_env=False) as nobody:
+        is_problem(await nobody.get("/v1/me"), 401, "unauthenticated")
+        assert (await nobody.get("/v1/me")).headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_refused_body_is_not_told_back_because_it_may_hold_a_secret(house: House) -> None:
+    ada = await house.user("ada")
+    answer = await ada.post("/v1/keys", json={"name": 5, "password": "hunter2"})
+    assert answer.status_code == 422
+    assert "hunter2" not in answer.text
+
+
+async def test_a_body_over_the_limit_is_413_with_and_without_a_length(house: House) -> None:
+    ada = await house.user("ada")
+    size = house.settings.limits.body_bytes + 1
+    is_problem(await ada.post("/v1/keys", content=b" " * size, headers=JSON), 413, "too-large")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(size // 65536 + 1):
+            yield b" " * 65536
+
+    for kind in ("application/json", "text/plain"):
+        answer = await ada.post("/v1/keys", content=pieces(), headers={"content-type": kind})
+        assert answer.status_code == 413
+
+
+async def test_json_nested_deeper_than_32_is_refused_before_it_is_parsed(house: House) -> None:
+    ada = await house.user("ada")
+    deep = b'{"name":' + b"[" * 32 + b"]" * 32 + b"}"
+    is_problem(await ada.post("/v1/keys", content=deep, headers=JSON), 400, "too-deep")
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        (b"[" * 32 + b"]" * 32, True),
+        (b"[" * 33 + b"]" * 33, False),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, False),
+        (b'["' + b"[" * 1000 + b'"]', True),
+        (b'["\\"' + b"[" * 1000 + b'"]', True),
+        (b'["\\\\",' + b"[" * 40 + b"]" * 40 + b"]", False),
+        (b"[[],{},[[]]]" * 1, True),
+        (b"[" * 1_000_000, False),
+        (b"plain", True),
+    ],
+)
+def test_depth_counts_brackets_and_not_those_in_strings(body: bytes, fits: bool) -> None:
+    if fits:
+        check_depth(body, 32)
+    else:
+        with pytest.raises(Problem):
+            check_depth(body, 32)
+
+
+async def test_the_rate_of_a_key_is_shared_by_replicas_and_comes_back(house: House) -> None:
+    await house.user("rae")
+    async with serving(house.settings) as other:
+        await until_ready(other)
+        here = await house.key("rae", "chat", requests_per_minute=60)
+        there = await house.client(here.headers["authorization"].removeprefix("Bearer "), other)
+        answers = await asyncio.gather(*(one.get("/v1/me") for one in [here, there] * 40))
+    granted = [one for one in answers if one.status_code == 200]
+    refused = [one for one in answers if one.status_code == 429]
+    assert 60 <= len(granted) <= 70
+    assert len(granted) + len(refused) == 80
+    is_problem(refused[0], 429, "rate-limited")
+    assert int(refused[0].headers["retry-after"]) >= 1
+    assert refused[0].headers["ratelimit-policy"] == '"key";q=60;w=60'
+    await asyncio.sleep(int(refused[0].headers["retry-after"]) + 0.1)
+    assert (await here.get("/v1/me")).status_code == 200
+
+
+async def test_one_spent_key_does_not_slow_another(house: House) -> None:
+    await house.user("pia")
+    spent, fresh = await house.key("pia", "chat", requests_per_minute=1), await house.key("pia", "chat")
+    assert [(await spent.get("/v1/me")).status_code for _ in range(3)] == [200, 429, 429]
+    assert (await fresh.get("/v1/me")).status_code == 200

@@ -1,0 +1,80 @@
+"""The API before, and without, its servers."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from infra.access import record_key
+from infra.kafka.publisher import Publisher
+from infra.registry.client import RegistryClient
+from infra.settings import Settings
+from schemas.access import UserCreated
+from schemas.codec import Codec
+from schemas.event import Event
+from tests.api.house import House, folding, serving, superuser, until_ready
+from tests.conftest import installation
+from tests.servers import Servers
+from topics.catalogue import ACCESS_CHANGES
+
+NOWHERE = {"kafka_bootstrap": "127.0.0.1:9", "postgres_port": 9, "registry_url": "http://127.0.0.1:9"}
+
+
+async def test_before_its_servers_are_there_it_listens_and_says_what_it_waits_for(house: House) -> None:
+    lost: Settings = house.settings.model_copy(update=NOWHERE)
+    async with serving(lost) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        assert (await http.get("/live")).status_code == 200
+        ready = await http.get("/ready")
+        assert ready.status_code == 503
+        assert ready.json()["waits_for"].keys() & {"kafka", "registry"}
+        answer = await http.get("/v1/me", headers={"authorization": "Bearer x"})
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"]
+        assert answer.json()["server"] in ("kafka", "registry")
+        assert (await http.get("/metrics")).status_code == 200
+
+
+async def test_it_is_not_ready_before_the_views_have_folded_the_rights_of_the_log(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with installation(servers, tmp_path) as fresh:
+        await put(fresh, UserCreated(user_id="early", name="Early", created_by="test"))
+        async with serving(fresh) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            await until(http, 503, "views")
+            async with folding(fresh):
+                await until_ready(url)
+
+
+async def test_a_database_that_went_back_closes_the_doors_until_its_rights_are_folded_again(house: House) -> None:
+    await house.user("lea")
+    async with serving(house.settings) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
+        await until_ready(url)
+        with superuser(house.settings) as db:
+            db.execute("update views.offsets set next_offset = 0 where topic = 'access-changes'")
+            db.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and query like 'listen%%'"
+                " or datname = %s and application_name = 'turnlog api'",
+                [house.settings.postgres_database] * 2,
+            )
+        await until(http, 503, "views")
+        await put(house.settings, UserCreated(user_id="late", name="Late", created_by="test"))
+        await until_ready(url)
+
+
+async def until(http: httpx.AsyncClient, status: int, waits_for: str) -> None:
+    """Returns when /ready says this."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await http.get("/ready")
+            if answer.status_code == status and waits_for in answer.json()["waits_for"]:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def put(settings: Settings, event: Event) -> None:
+    """An event on `access-changes`, whoever folds it."""
+    registry = RegistryClient(settings)
+    await registry.load((ACCESS_CHANGES,))
+    async with Publisher.open(settings, Codec(registry)) as publisher:
+        await publisher.publish(ACCESS_CHANGES, record_key(event), event)
+    await registry.close()
