@@ -31,6 +31,13 @@ class Servers:
         """Whether they were started for this run."""
         return self._stack is not None
 
+    @property
+    def words_log(self) -> Path:
+        """Where the model `words` notes what becomes of each of its streams."""
+        if self._stack is None:
+            return Path(os.environ["TURNLOG_WORDS_LOG"])
+        return self._stack.installation.local.folder("triton") / "words.log"
+
     def stop(self, name: str) -> None:
         """Stops one (kafka, opensearch, postgres, registry, triton) in order, and keeps it stopped."""
         self._do(self._own().supervisor.hold(name))

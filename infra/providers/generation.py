@@ -87,7 +87,9 @@ class Generation:
 
     def give_up_if_silent_since(self, moment: float) -> None:
         """Fails when nothing has come since then: a model can die and leave its stream open."""
-        if self._heard_at < moment:
+        if self._heard_at < moment and self._said.finish:  # it had said all, and only its end is missing
+            self._finish()
+        elif self._heard_at < moment:
             self._fail(Unavailable(self._server, "no piece for too long"))
 
     async def _hand_over(self) -> None:

@@ -1,0 +1,129 @@
+"""The OpenAI wire protocol, with a server that says what a test needs said."""
+
+from dataclasses import replace
+
+import pytest
+
+from infra.providers.provider import ModelFailed
+from schemas.answers import Usage
+from schemas.errors import Invalid, Refused, Unavailable
+from schemas.turns import Parameters
+from tests.infra.providers.asking import answer, first_text, request, started
+from tests.infra.providers.fake_openai import DONE, END, HEAD, chunk, event, opened, piece, whole
+
+LAST = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+USAGE = event(choices=[], usage={"prompt_tokens": 11, "completion_tokens": 2})
+
+
+async def test_an_answer_comes_with_its_usage() -> None:
+    first = event(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])
+    async with opened(HEAD, first, piece("Hello"), piece(", 世界"), LAST, USAGE, DONE) as (_, provider):
+        text, ended = await answer(provider, "m", "Hi")
+    assert text == "Hello, 世界"
+    assert ended.status == "completed"
+    assert ended.usage == Usage(prompt_tokens=11, completion_tokens=2, pieces=2)
+
+
+async def test_what_is_asked_has_the_key_the_exact_messages_and_only_parameters_that_were_given() -> None:
+    async with opened(HEAD, piece("x", "stop"), DONE) as (fake, provider):
+        asked = request(provider, "m-1", "What is ünïcode & <so on>?")
+        asked = replace(asked, parameters=Parameters(max_tokens=9, temperature=0.5, stop=["END"]))
+        async with started(provider, asked) as (generation, _):
+            await generation.ended()
+    assert fake.heads[0].startswith("POST /v1/chat/completions HTTP/1.1\r\n")
+    assert "authorization: Bearer secret-key\r\n" in fake.heads[0]
+    assert fake.bodies[0] == {
+        "messages": [{"role": "user", "content": "What is ünïcode & <so on>?"}],
+        "model": "m-1",
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "stop": ["END"],
+    }
+
+
+async def test_no_key_no_authorization() -> None:
+    async with opened(HEAD, piece("x", "stop"), DONE, key=None) as (fake, provider):
+        await answer(provider, "m", "Hi")
+    assert "authorization" not in fake.heads[0]
+
+
+async def test_an_event_may_come_in_any_cut() -> None:
+    stream = HEAD + piece("one ") + piece("two ") + piece("thrée", "stop") + DONE
+    async with opened(*(stream[at : at + 1] for at in range(len(stream)))) as (_, provider):
+        assert (await answer(provider, "m", "Hi"))[0] == "one two thrée"
+
+
+async def test_carriage_returns_comments_and_an_end_without_a_line_end_are_fine() -> None:
+    odd = (
+        chunk(b": ping\r\n\r\n")
+        + chunk(b'data:{"choices":[{"delta":{"content":"a"}}]}\r\n\r\n')
+        + chunk(b"data: [DONE]")
+        + END
+    )
+    async with opened(HEAD, odd) as (_, provider):
+        assert (await answer(provider, "m", "Hi"))[0] == "a"
+
+
+async def test_a_token_limit_is_said() -> None:
+    async with opened(HEAD, piece("cut", "length"), DONE) as (_, provider):
+        assert (await answer(provider, "m", "Hi"))[1].status == "length"
+
+
+async def test_connections_are_used_again() -> None:
+    async with opened(HEAD, piece("x", "stop"), DONE) as (fake, provider):
+        for _ in range(3):
+            await answer(provider, "m", "Hi")
+    assert fake.connections == 1
+
+
+async def test_a_server_that_closes_after_each_answer_is_fine() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+    body = b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    async with opened(head, body, closes=True) as (fake, provider):
+        for _ in range(2):
+            assert (await answer(provider, "m", "Hi"))[0] == "x"
+    assert fake.connections == 2
+
+
+async def test_a_stop_closes_the_connection() -> None:
+    async with opened(HEAD, piece("one"), *[piece(" more")] * 1000) as (fake, provider):
+        async with started(provider, request(provider, "m", "Hi")) as (generation, heard):
+            await first_text(heard)
+            generation.stop()
+            assert (await generation.ended()).status == "stopped"
+        await fake.left.wait()
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "said"),
+    [
+        ([HEAD, chunk(b"data: {nonsense\n\n")], ModelFailed, "no chunk of a chat completion: b'{nonsense'"),
+        ([HEAD, chunk(b'data: {"choices":"x"}\n\n')], ModelFailed, "no chunk of a chat completion"),
+        ([HEAD, piece("a"), event(error={"message": "overloaded"})], ModelFailed, "overloaded"),
+        ([HEAD, piece("a"), END], ModelFailed, "its stream ended before the answer did"),
+        ([HEAD, piece("a", "content_filter"), DONE], Refused, "content filter"),
+        ([b"SSH-2.0-OpenSSH_9.2\r\n"], Unavailable, "no HTTP"),
+        ([HEAD, chunk(b"data: " + b"x" * 1_200_000)], Unavailable, "an event without an end"),
+        ([whole(429, {"error": {"message": "slow down"}})], Unavailable, "slow down .status 429"),
+        ([whole(503, {})], Unavailable, "status 503"),
+        ([whole(401, {"error": {"message": "bad key sk-abc"}})], Unavailable, "does not accept our API key"),
+        ([whole(404, {"error": {"message": "no such model"}})], Invalid, "hosted: no such model .status 404"),
+        ([whole(400, {"error": {"message": "not this", "code": "content_policy_violation"}})], Refused, "not this"),
+        ([whole(400, {"error": "context too long"})], Invalid, "status 400"),
+    ],
+)
+async def test_what_goes_wrong_is_one_of_three_words(script: list[bytes], kind: type[Exception], said: str) -> None:
+    async with opened(*script) as (_, provider):
+        with pytest.raises(kind, match=said) as caught:
+            await answer(provider, "m", "Hi")
+    assert type(caught.value) is kind
+
+
+async def test_a_connection_lost_in_the_middle_is_unavailable() -> None:
+    async with opened(HEAD, piece("a"), closes=True) as (_, provider):
+        async with started(provider, request(provider, "m", "Hi")) as (generation, heard):
+            with pytest.raises(Unavailable, match="the connection was closed"):
+                await generation.ended()
+    assert heard.text == "a"
