@@ -2,11 +2,12 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ops.installation import ROOT
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def plug(app: typer.Typer) -> None:
