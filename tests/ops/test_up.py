@@ -3,16 +3,27 @@
 import dataclasses
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from infra.local.ports import Ports
 from infra.local.processes import birth_of
 from ops.installation import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Of an installation; root's servers keep their data elsewhere, and that goes too."""
+    yield tmp_path
+    shutil.rmtree((tmp_path / "servers").resolve(), ignore_errors=True)
 
 
 def started(folder: Path, ports: Ports, *more: str) -> subprocess.Popen[str]:
@@ -26,35 +37,35 @@ def pids_in(folder: Path) -> list[int]:
     return [int(file.read_text().split()[0]) for file in folder.resolve().rglob("pid")]
 
 
-def test_a_port_in_use_stops_it_before_anything_is_started(tmp_path: Path) -> None:
+def test_a_port_in_use_stops_it_before_anything_is_started(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        run = started(tmp_path, dataclasses.replace(Ports.free(), opensearch=port))
+        run = started(folder, dataclasses.replace(Ports.free(), opensearch=port))
         said, _ = run.communicate(timeout=60)
     assert run.returncode == 1
     assert f"port {port} (opensearch) is in use by" in said
-    assert pids_in(tmp_path) == []
+    assert pids_in(folder) == []
 
 
-def test_a_folder_in_use_is_refused_with_who_holds_it(tmp_path: Path) -> None:
-    with (tmp_path / "lock").open("w") as guard:
+def test_a_folder_in_use_is_refused_with_who_holds_it(folder: Path) -> None:
+    with (folder / "lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         guard.write("4711")
         guard.flush()
-        run = started(tmp_path, Ports.free())
+        run = started(folder, Ports.free())
         said, _ = run.communicate(timeout=60)
     assert run.returncode == 1
     assert "in use by another run: pid 4711" in said
 
 
-def test_stopped_while_everything_starts_it_leaves_no_process(tmp_path: Path) -> None:
-    run = started(tmp_path, Ports.free())
+def test_stopped_while_everything_starts_it_leaves_no_process(folder: Path) -> None:
+    run = started(folder, Ports.free())
     end = time.monotonic() + 60
-    while len(found := pids_in(tmp_path)) < 3:
+    while len(found := pids_in(folder)) < 3:
         assert time.monotonic() < end, "nothing was started"
         os.sched_yield()
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=30)
     assert run.returncode == 0, said
     assert [pid for pid in found if birth_of(pid) is not None] == []
-    assert pids_in(tmp_path) == []
+    assert pids_in(folder) == []
