@@ -1,5 +1,10 @@
-"""The first user of an installation, its key and its collection: said on `access-changes` like every other change."""
+"""The first user of an installation, its key and its collection: said on `access-changes` like every other change.
 
+`python -m ops.first_user FILE` makes the key in FILE, or says again what is there (`docker-compose.yml` does it)
+"""
+
+import asyncio
+import sys
 from pathlib import Path
 
 from infra.access import SCOPES, make_key, record_key, sha256_of, split_key
@@ -50,3 +55,18 @@ async def introduce(settings: Settings, key: str) -> None:
                 await publisher.publish(ACCESS_CHANGES, record_key(event), event)
     finally:
         await registry.close()
+
+
+def main() -> int:
+    """Exit code 1 with the cause."""
+    try:
+        asyncio.run(introduce(Settings(), first_key(Path(sys.argv[1]))))
+    except Invalid as exc:
+        print(f"first user: {exc}", file=sys.stderr)
+        return 1
+    print(f"the key of {USER} is in {sys.argv[1]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
