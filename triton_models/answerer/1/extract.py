@@ -22,7 +22,7 @@ STOP = frozenset(
     )
 )
 SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
-OWN_MARK = re.compile(r"\s?\[\d+\]")  # a document's own footnote would read as a citation of ours
+OWN_MARK = re.compile(r" ?\[\d+\]")  # a document's own footnote would read as a citation of ours
 WORD = re.compile(r"[^\W_]+")
 
 
@@ -43,7 +43,7 @@ def candidates(question, passages):
     """(passage number, sentence, share of question words) of the lexically best sentences."""
     sentences, seen = [], set()
     for number, text in passages:
-        for sentence in SENTENCE.split(text):
+        for sentence in SENTENCE.split(OWN_MARK.sub("", text)):
             sentence = " ".join(sentence.split())
             if len(words(sentence)) >= 3 and not sentence.endswith("?") and sentence not in seen:
                 seen.add(sentence)
@@ -86,4 +86,4 @@ def pieces(chosen):
         return
     for k, (number, sentence) in enumerate(chosen):
         end = "" if k == len(chosen) - 1 else " "
-        yield from re.findall(r"\S+\s*", f"{OWN_MARK.sub('', sentence)} [{number}]{end}")
+        yield from re.findall(r"\S+\s*", f"{sentence} [{number}]{end}")
