@@ -52,6 +52,18 @@ class Limits(BaseModel):
     read_your_writes_seconds: float = 2
     reader_gone_seconds: float = 5
     embed_requests_ingest: int = 2
+    running_documents: int = 24
+    parse_seconds: float = 60
+    parse_memory_bytes: int = 1024 * 1024 * 1024
+    parsed_cache_bytes: int = 256 * 1024 * 1024
+    document_characters: int = 20_000_000
+    wait_searchable_seconds: float = 30
+    search_passages: int = 100
+    search_depth: int = 200
+    sweep_seconds: float = 10
+    leftover_grace_seconds: float = 30
+    reconcile_seconds: float = 3600
+    object_grace_seconds: float = 3600
 
 
 class Settings(BaseSettings):

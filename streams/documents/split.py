@@ -1,0 +1,114 @@
+"""Cuts a parsed document into passages that fit the embedder, each with page, character span and heading path."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from streams.documents.parsed import Heading, Parsed, Unfit
+
+MAX_TOKENS = 256  # the embedder's window, specials included; what is over it would not be seen
+SPECIAL_TOKENS = 2
+CONTEXT_TOKENS = 48  # of title and headings before the text, so that a passage says what it is about
+MAX_PASSAGES = 20_000
+ENDS = (re.compile(r"\n\s*\n"), re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n"), re.compile(r"\s+"))
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A span [start, end) of a document's text in code points, and the text that is embedded for it."""
+
+    number: int
+    text: str
+    start: int
+    end: int
+    page: int | None
+    heading: list[str]
+    embedded: str
+
+
+class Splitter:
+    """Holds the embedder's tokenizer; loading it takes 20 ms, so a worker does it once."""
+
+    def __init__(self, tokenizer: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def split(self, parsed: Parsed, title: str | None) -> list[Passage]:
+        """Passages in reading order; raises Unfit when there is no text, or far too much."""
+        made: list[Passage] = []
+        for start, end, path in _sections(parsed):
+            context = self._shortened("\n".join(part for part in (title, " > ".join(path)) if part))
+            budget = MAX_TOKENS - SPECIAL_TOKENS - self._count(context)
+            for first, last in self._cut(parsed.text, start, end, budget):
+                if len(made) == MAX_PASSAGES:
+                    raise Unfit("split", "too-large", f"more than {MAX_PASSAGES} passages: publish it in parts")
+                text = parsed.text[first:last]
+                embedded = f"{context}\n{text}" if context else text
+                made.append(Passage(len(made), text, first, last, _page(parsed, first), path, embedded))
+        if not made:
+            raise Unfit(
+                "split", "no-text", "there is no text in it; a scan needs its text recognised before it is published"
+            )
+        return made
+
+    def _count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _shortened(self, text: str) -> str:
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return text if len(offsets) <= CONTEXT_TOKENS else text[: offsets[CONTEXT_TOKENS - 1][1]]
+
+    def _cut(self, text: str, start: int, end: int, budget: int) -> Iterator[tuple[int, int]]:
+        """Spans of about equal size, each at most `budget` tokens, ending at the best place near its size."""
+        ends = [start + last for _, last in self._tokenizer.encode(text[start:end], add_special_tokens=False).offsets]
+        done = 0
+        while done < len(ends):
+            left = len(ends) - done
+            parts = -(-left // budget)
+            first = _skip_space(text, ends[done - 1] if done else start)
+            if parts == 1:
+                last, done = end, len(ends)
+            else:
+                least, most = ends[done + left // (parts * 2)], ends[done + budget - 1]
+                last = _best_end(text, least, ends[done + -(-left // parts) - 1], most)
+                done = bisect_right(ends, last)
+            yield first, first + len(text[first:last].rstrip())
+
+
+def _sections(parsed: Parsed) -> Iterator[tuple[int, int, list[str]]]:
+    """Spans between headings that hold text, with the headings above them, outermost first."""
+    marks = [Heading(0, 0, 0, ""), *parsed.headings]
+    above: list[Heading] = []
+    for mark, following in pairwise([*marks, Heading(len(parsed.text), len(parsed.text), 0, "")]):
+        above = [*(heading for heading in above if heading.level < mark.level), mark]
+        path = [heading.text for heading in above if heading.text]
+        if parsed.text[mark.end : following.start].strip():
+            yield mark.end, following.start, path
+        elif mark.text and following.level <= mark.level:  # a heading with nothing below it is text, too
+            yield mark.start, mark.end, path
+
+
+def _skip_space(text: str, start: int) -> int:
+    while start < len(text) and text[start].isspace():
+        start += 1
+    return start
+
+
+def _best_end(text: str, least: int, wanted: int, most: int) -> int:
+    """The end of a paragraph, else of a sentence, else of a word in [least, most], nearest to `wanted`; else `most`."""
+    for end in ENDS:
+        found = [m.end() for m in end.finditer(text, least, most) if m.end() > least]
+        if found:
+            return min(found, key=lambda place: abs(place - wanted))
+    return most
+
+
+def _page(parsed: Parsed, start: int) -> int | None:
+    at = bisect_right(parsed.pages, start, key=lambda page: page.start)
+    return parsed.pages[at - 1].number if at else None
