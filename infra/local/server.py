@@ -62,7 +62,7 @@ class WouldNotStart(Exception):
 
 
 HINTS = {
-    "Address already in use": "Its port is in use: stop what uses it, or choose another with `make run PORTS='NAME=NUMBER'`.",
+    "Address already in use": "Its port is in use: stop what uses it, or choose another: make run PORTS='NAME=NUMBER'.",
     "No space left on device": "The disk is full: make room, then run again; nothing is lost.",
     "insufficient memory": "Memory is short: the whole stack needs about 2 GB free.",
     "Cannot allocate memory": "Memory is short: the whole stack needs about 2 GB free.",

@@ -1,4 +1,4 @@
-"""Keeps processes running side by side: starts each when its needs are there, restarts with back-off, stops in order."""
+"""Keeps processes running: starts each when its needs are there, restarts with back-off, stops all in order."""
 
 import asyncio
 import random
