@@ -53,12 +53,17 @@ async def _serve(app: FastAPI, settings: Settings, health: Health) -> None:
         health.there("api")
         log.info("ready")
         try:
-            while services.publisher.alive:
-                await asyncio.sleep(WATCH_SECONDS)
-            raise RuntimeError("the producer has ended: only a new process sends again")
+            await _until_dead(services)
         finally:
             app.state.services = None
             health.missing("api", "stopping")
+
+
+async def _until_dead(services: Services) -> None:
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        if not services.publisher.alive:
+            raise RuntimeError("the producer has ended: only a new process can send again")
 
 
 def _tell(task: "asyncio.Task[None]", failed: Callable[[BaseException], None] | None) -> None:

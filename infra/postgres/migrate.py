@@ -18,7 +18,7 @@ ROLES: tuple[Role, ...] = ("owner", "api", "chat", "documents", "views")
 
 def migrate(settings: Settings) -> list[str]:
     """Makes roles and database, applies what is missing, and names what it did; raises psycopg.Error."""
-    with psycopg.connect(_superuser(settings, "postgres"), autocommit=True) as db:
+    with psycopg.connect(superuser_dsn(settings, "postgres"), autocommit=True) as db:
         db.execute("select pg_advisory_lock(7420)")  # roles are the server's: two provisioners would collide on them
         done = [f"role {role}" for role in ROLES if _role(db, settings, role)]
         done += [f"database {settings.postgres_database}"] if _database(db, settings) else []
@@ -28,13 +28,14 @@ def migrate(settings: Settings) -> list[str]:
 
 def drop(settings: Settings) -> None:
     """Removes the database, whoever is connected (tests)."""
-    with psycopg.connect(_superuser(settings, "postgres"), autocommit=True) as db:
+    with psycopg.connect(superuser_dsn(settings, "postgres"), autocommit=True) as db:
         db.execute(
             sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(settings.postgres_database))
         )
 
 
-def _superuser(settings: Settings, database: str) -> str:
+def superuser_dsn(settings: Settings, database: str) -> str:
+    """The connection string of the superuser; for provisioning and tests, never for a process that serves."""
     return make_conninfo(
         host=settings.postgres_host,
         port=settings.postgres_port,

@@ -41,7 +41,7 @@ class LogFolder:
         self._ids: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Folds for ever; raises Invalid when the log is not the one folded before, StopWorker, or a fold's own error."""
+        """Folds for ever; raises Invalid when the log is not the one folded before, StopWorker, or a fold's error."""
         tried = 0
         while True:
             try:

@@ -19,7 +19,7 @@ from infra.kafka.publisher import Publisher
 from infra.kafka.records import Position
 from infra.metrics import new_registry
 from infra.postgres.freshness import Freshness
-from infra.postgres.migrate import _superuser
+from infra.postgres.migrate import superuser_dsn
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from schemas.access import GroupCreated, GroupMemberAdded, UserCreated
@@ -154,4 +154,4 @@ def after(answer: httpx.Response) -> dict[str, str]:
 
 def superuser(settings: Settings) -> psycopg.Connection:
     """A connection that row-level security does not hold: to look at everything, and to break things."""
-    return psycopg.connect(_superuser(settings, settings.postgres_database), autocommit=True)
+    return psycopg.connect(superuser_dsn(settings, settings.postgres_database), autocommit=True)
