@@ -1,0 +1,203 @@
+"""What people see of each command: results on stdout, the rest on stderr, and an exit code that says which."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.client.scripted import Reply, Request, Scripted
+from tests.client.test_stream import sse
+from tests.code import ROOT
+from turnlog.main import app, main
+
+PASSAGE = {
+    "number": 1, "collection_id": "handbook", "document_id": "pump.pdf", "version": 4, "passage": 0,
+    "title": "Pumps", "page": 3, "heading": [], "text": "It stops at 02:00.", "score": 0.9, "score_text": 7.1,
+}  # fmt: skip
+ANSWER = "At 02:00. [1] \x1b[31m[2]"
+DOCUMENT = {"collection_id": "notes", "document_id": "a.md", "state": "live", "version": 7, "passages": 2, "title": "A"}
+
+
+def answer(request: Request) -> Reply:
+    """A server whose every answer is known."""
+    match request.method, request.path.partition("?")[0]:
+        case "POST", "/v1/conversations":
+            return told(conversation_id="c1")
+        case "POST", "/v1/conversations/c1/turns":
+            return told(turn_id="t1", conversation_id="c1")
+        case "GET", "/v1/turns/t1/events":
+            return Reply(200, b"".join(events()), "text/event-stream")
+        case "GET", "/ready":
+            return told(ready=True, waits_for={})
+        case "GET", "/v1/models":
+            return told(data=[{"id": "answerer", "healthy": True}, {"id": "words", "healthy": False, "reason": "away"}])
+        case "POST", "/v1/search":
+            return told(passages=[PASSAGE] if b"pump" in request.body else [])
+        case "PUT", "/v1/collections/notes/documents/a.md":
+            return told(**DOCUMENT)
+        case "PUT", "/v1/collections/notes/documents/bad.pdf":
+            return told(**DOCUMENT | {"state": "failed", "code": "no-text", "reason": "The PDF holds no text."})
+        case "GET", "/v1/collections/notes/documents":
+            return told(documents=[DOCUMENT], next=None)
+    return Reply(404, b'{"type": "urn:turnlog:not-found", "title": "Not Found", "detail": "there is no such thing"}')
+
+
+def told(**body: object) -> Reply:
+    return Reply(200, json.dumps(body).encode())
+
+
+def events() -> Iterator[bytes]:
+    yield sse("queued", {}, "0.0.0")
+    yield sse("passages", {"passages": [PASSAGE]}, "7.2.0")
+    yield sse("waiting", {"server": "triton"}, "7.3.0")
+    yield sse("delta", {"text": ANSWER}, f"7.4.{len(ANSWER)}")
+    yield sse("ended", {"status": "completed", "length": len(ANSWER)}, f"7.5.{len(ANSWER)}")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Scripted]:
+    with Scripted.serve(answer) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Run(Protocol):
+    """Runs a command against a server."""
+
+    def __call__(self, server: Scripted, *arguments: str, stdin: str = "") -> Done: ...
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line in this process: starting it anew each time would take most of the test."""
+
+    def run(server: Scripted, *arguments: str, stdin: str = "") -> Done:
+        monkeypatch.setenv("TURNLOG_URL", server.url)
+        monkeypatch.setenv("TURNLOG_KEY", "tl_key")
+        monkeypatch.setattr(sys, "argv", ["turnlog", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Done(int(ended.value.code or 0), said.out, said.err)
+
+    return run
+
+
+def test_it_starts_as_a_module(server: Scripted) -> None:
+    environment = os.environ | {"TURNLOG_URL": server.url, "TURNLOG_KEY": "tl_key", "PYTHONPATH": str(ROOT / "client")}
+    command = [sys.executable, "-m", "turnlog.main", "status"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ask_prints_the_answer_and_what_it_cites_and_keeps_the_rest_off_stdout(run: Run, server: Scripted) -> None:
+    done = run(server, "ask", "--in", "handbook", "when", "does", "it", "stop?")
+    assert done.returncode == 0
+    assert done.stdout == "At 02:00. [1] [31m[2]\n  [1] Pumps, page 3 (handbook/pump.pdf)\n"
+    assert done.stderr == "[waiting for triton]\n"
+    asked = [request for request in server.asked if request.path.endswith("/turns")][-1]
+    assert json.loads(asked.body) == {"question": "when does it stop?", "collections": ["handbook"]}
+
+
+def test_ask_reads_a_question_from_stdin_and_tells_programs_everything_at_once(run: Run, server: Scripted) -> None:
+    done = run(server, "ask", "--json", "-", stdin="when?\n")
+    found = json.loads(done.stdout)
+    assert (found["status"], found["text"], found["turn_id"]) == ("completed", ANSWER, "t1")
+    assert [passage["document_id"] for passage in found["cited"]] == ["pump.pdf"]
+
+
+def test_search_shows_places_and_scores_or_says_that_nothing_was_found(run: Run, server: Scripted) -> None:
+    done = run(server, "search", "pump")
+    assert "Pumps, page 3" in done.stdout
+    assert "7.10" in done.stdout
+    empty = run(server, "search", "nothing")
+    assert (empty.stdout, empty.returncode) == ("", 0)
+    assert "Nothing found" in empty.stderr
+
+
+def test_publish_takes_folders_and_says_what_became_of_each_document(
+    run: Run, server: Scripted, tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text("# A")
+    (tmp_path / "ignored.bin").write_bytes(b"\0")
+    done = run(server, "publish", "--to", "notes", str(tmp_path))
+    assert done.returncode == 0
+    assert done.stdout.startswith("notes/a.md  live  version 7  2 passages")
+    assert server.asked[-1].headers["content-type"] == "text/markdown"
+
+
+def test_a_document_that_failed_is_told_with_its_reason_and_exit_code_1(
+    run: Run, server: Scripted, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.pdf").write_bytes(b"%PDF")
+    done = run(server, "publish", "--to", "notes", str(tmp_path / "bad.pdf"))
+    assert done.returncode == 1
+    assert "The PDF holds no text." in done.stdout
+
+
+def test_publishing_to_no_collection_says_how_to_make_one(run: Run, server: Scripted, tmp_path: Path) -> None:
+    (tmp_path / "b.md").write_text("# B")
+    done = run(server, "publish", "--to", "nowhere", str(tmp_path / "b.md"))
+    assert done.returncode == 1
+    assert "error: b.md: there is no such thing" in done.stderr
+    assert "--create" in done.stderr
+
+
+def test_documents_are_listed_for_people_and_for_programs(run: Run, server: Scripted) -> None:
+    assert "a.md" in run(server, "documents", "list", "notes").stdout
+    assert json.loads(run(server, "documents", "list", "notes", "--json").stdout)[0]["live_version"] is None
+
+
+def test_status_names_the_models_and_their_health(run: Run, server: Scripted) -> None:
+    done = run(server, "status")
+    assert done.stdout == f"{server.url} is ready\n  model answerer: healthy\n  model words: away\n"
+
+
+def test_status_of_a_server_that_waits_says_for_what_and_exits_with_1(run: Run) -> None:
+    waiting = Reply(503, b'{"ready": false, "waits_for": {"kafka": "connecting"}}')
+    with Scripted.serve(lambda request: waiting) as server:
+        done = run(server, "status")
+    assert done.returncode == 1
+    assert "waits for kafka: connecting" in done.stdout
+
+
+@pytest.mark.parametrize(("reply", "code"), [(Reply(401, b"{}"), 4), (Reply(403, b"{}"), 4), (Reply(404, b"{}"), 1)])
+def test_exit_codes_say_whether_it_failed_or_was_not_allowed(run: Run, reply: Reply, code: int) -> None:
+    with Scripted.serve(lambda request: reply) as server:
+        done = run(server, "documents", "show", "notes", "a.md")
+    assert done.returncode == code
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_used_wrongly_is_exit_code_2(run: Run, server: Scripted) -> None:
+    assert run(server, "publish", "x.md").returncode == 2
+    assert run(server, "publish", "--to", "notes", "-").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["ask"], ["publish"], ["search"], *(["documents", name] for name in ("list", "show", "delete"))],
+)
+def test_the_help_of_every_command_teaches_with_an_example(command: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert f"turnlog {' '.join(command)}" in shown.output
+    assert "Example" in shown.output
