@@ -4,8 +4,6 @@
 """
 
 import argparse
-import importlib
-import importlib.util
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 import infra.kafka.provision
+import infra.opensearch.provision
 import infra.postgres.migrate
 import infra.registry.provision
 from infra.kafka.provision import topics_of
@@ -35,7 +34,7 @@ def steps(settings: Settings) -> tuple[Step, ...]:
             f"topic {change.topic}: {change.what}" for change in infra.kafka.provision.provision(settings, topics)
         ],
         lambda: [f"schema {subject}" for subject in infra.registry.provision.provision(settings, topics)],
-        lambda: [f"index {made}" for made in _index(settings)],
+        lambda: [f"index {made}" for made in infra.opensearch.provision.provision(settings)],
     )
 
 
@@ -61,12 +60,6 @@ def _migrate(settings: Settings) -> list[str]:
         return infra.postgres.migrate.migrate(settings)
     except psycopg.OperationalError as exc:
         raise Unavailable("postgres", str(exc)) from exc
-
-
-def _index(settings: Settings) -> list[str]:
-    if importlib.util.find_spec("infra.opensearch") and importlib.util.find_spec("infra.opensearch.provision"):
-        return list(importlib.import_module("infra.opensearch.provision").provision(settings))
-    return []
 
 
 def remove(settings: Settings) -> None:
