@@ -62,13 +62,19 @@ async def open_worker(name: str, open_pipeline: Open, settings: Settings, health
     async with AsyncExitStack() as stack:
         registry = RegistryClient(settings)
         stack.push_async_callback(registry.close)
+        health.missing("start", "the schema registry, for the ids of what it writes")
         await registry.load((*(topic for topic in OURS if name in topic.writers), DEAD_LETTERS))
         codec = Codec(registry)
+        health.missing("start", "Kafka")
         publisher = await stack.enter_async_context(Publisher.open(settings, codec))
         tools = Tools(settings, codec, publisher, Objects.open(settings), health)
+        health.missing("start", "the servers that its steps use")
         pipeline = await stack.enter_async_context(open_pipeline(tools))
+        health.missing("start", "its topics on Kafka")
         await guard(settings, name, [step.topic for step in pipeline.steps], pipeline.db)
-        yield Worker.of(name, pipeline, tools, await stack.enter_async_context(EndOffsets.open(settings)))
+        ends = await stack.enter_async_context(EndOffsets.open(settings))
+        health.missing("start", "its partitions")
+        yield Worker.of(name, pipeline, tools, ends)
 
 
 def _stop_signals() -> asyncio.Event:

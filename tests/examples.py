@@ -4,7 +4,7 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import fastavro
 
@@ -12,6 +12,7 @@ from schemas.codec import maker
 from schemas.event import Event
 from schemas.versions import FOLDER, Version, committed, latest
 
+E = TypeVar("E", bound=Event)
 EXAMPLES = FOLDER.parent / "examples"
 
 
@@ -39,7 +40,7 @@ def bytes_of(version: Version) -> bytes:
     return body.getvalue()
 
 
-def example(kind: type[Event]) -> Event:
+def example(kind: type[E]) -> E:
     """The example of an event's latest version."""
-    made: Event = maker(cast(type, kind))(data_of(latest(kind.__name__)))
+    made: E = maker(cast(type, kind))(data_of(latest(kind.__name__)))
     return made

@@ -65,7 +65,7 @@ class Stand:
     async def tries(self) -> list[tuple[int, int]]:
         """Offset and count of every record that is noted as crashed."""
         async with self.db.connection() as db:
-            return await (await db.execute('select "offset", tries from state.tries')).fetchall()  # type: ignore[return-value]
+            return await (await db.execute('select "offset", tries from state.tries')).fetchall()
 
 
 @pytest_asyncio.fixture(scope="module")

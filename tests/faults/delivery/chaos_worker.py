@@ -1,6 +1,6 @@
 """A worker whose work is to take time: it writes down what it starts and ends, and says so in a receipt.
 
-`publisher` of each event holds what to do: "work SECONDS", "fail SECONDS" ...
+How long it is to take stands in a withdrawal's `publisher`: "work SECONDS".
 """
 
 import asyncio
@@ -11,24 +11,31 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from infra.kafka.records import Output, Outputs, Received
+from infra.kafka.records import NOTHING, Output, Outputs, Received
 from infra.postgres.pool import open_pool
-from schemas.documents import DocumentAccepted, DocumentRemoved, DocumentWithdrawn
+from schemas.documents import DocumentAccepted, DocumentPublished, DocumentRemoved, DocumentRetracted, DocumentWithdrawn
 from streams.app import Pipeline, Tools
 from streams.process import run
 from streams.step import Step
-from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS
+from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS, DOCUMENTS_LOCAL
 
 NAME = os.environ.get("CHAOS_NAME", "")
 
 
-def note(what: str, received: Received[DocumentWithdrawn]) -> None:
+def note(what: str, received: Received[Any]) -> None:
     """One line, appended at once."""
     line = {
-        "at": time.time(), "worker": NAME, "what": what, "id": received.event.document_id, "key": received.key.decode(),
-        "partition": received.partition, "offset": received.offset,
-    }  # fmt: skip
+        "at": time.time(),
+        "worker": NAME,
+        "what": what,
+        "id": received.event.document_id,
+        "key": received.key.decode(errors="replace"),
+        "partition": received.partition,
+        "offset": received.offset,
+        "topic": received.topic,
+    }
     with Path(os.environ["CHAOS_LOG"]).open("a") as log:
         log.write(json.dumps(line) + "\n")
 
@@ -50,20 +57,29 @@ async def work(received: Received[DocumentWithdrawn]) -> Outputs:
     return [Output(DOCUMENT_STATUS, received.key.decode(), event, received.partition)]
 
 
-async def unexpected(received: Received[DocumentAccepted]) -> Outputs:
+async def admit(received: Received[DocumentPublished]) -> Outputs:
+    """Of an inbox: written down, nothing more."""
+    note("end", received)
+    return NOTHING
+
+
+async def unexpected(received: Received[Any]) -> Outputs:
     """No test sends these."""
     raise NotImplementedError(received.event.document_id)
 
 
 @asynccontextmanager
 async def open_chaos(tools: Tools) -> AsyncIterator[Pipeline]:
-    """Both steps of `documents`."""
+    """Steps for `documents`, which is ours, and for an inbox."""
     running = asyncio.Semaphore(int(os.environ.get("CHAOS_RUNNING", "64")))
     async with open_pool(tools.settings, "documents", size=2) as db:
-        yield Pipeline(
-            [Step(DOCUMENTS, DocumentWithdrawn, work, running=running), Step(DOCUMENTS, DocumentAccepted, unexpected)],
-            db,
-        )
+        steps: list[Step[Any]] = [
+            Step(DOCUMENTS, DocumentWithdrawn, work, running=running),
+            Step(DOCUMENTS, DocumentAccepted, unexpected),
+            Step(DOCUMENTS_LOCAL, DocumentPublished, admit),
+            Step(DOCUMENTS_LOCAL, DocumentRetracted, unexpected),
+        ]
+        yield Pipeline(steps, db)
 
 
 if __name__ == "__main__":
