@@ -118,7 +118,7 @@ def _lay(said: list[tuple[Topic, Event]]) -> Log:
 
 @st.composite
 def arrivals(draw: st.DrawFn, log: Log) -> list[list[Received[Event]]]:
-    """A log in batches: partitions in order, but interleaved, and now and then some records once more."""
+    """A log in batches: partitions in order, but interleaved, now and then with old records once more, also at the end."""
     at = dict.fromkeys(log, 0)
     batches = []
     while unfinished := [place for place in log if at[place] < len(log[place])]:
@@ -127,4 +127,13 @@ def arrivals(draw: st.DrawFn, log: Log) -> list[list[Received[Event]]]:
         start = max(0, at[place] - again)
         batches.append(log[place][start : at[place] + size])
         at[place] += size
+    if log:
+        batches += draw(st.lists(st.sampled_from(sorted(log)).flatmap(lambda place: _part(log[place])), max_size=4))
     return batches
+
+
+def _part(records: list[Received[Event]]) -> st.SearchStrategy[list[Received[Event]]]:
+    """A few neighbours, as a member that is behind folds them once more."""
+    return st.integers(0, len(records) - 1).flatmap(
+        lambda start: st.integers(1, 3).map(lambda size: records[start : start + size])
+    )
