@@ -1,0 +1,1 @@
+"""How a question finds passages that its asker may read."""

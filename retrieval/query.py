@@ -1,0 +1,61 @@
+"""The one place that builds queries of passages: what is searched for, and whose eyes it is for."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from numpy import float32
+from numpy.typing import NDArray
+
+from infra.opensearch.mapping import ANY_READER
+
+By = Literal["both", "words", "meaning"]
+FIELDS = ["title^2", "heading", "body"]
+SOURCE = {"excludes": ["embedding"]}
+# Each arm normalises this many times what is asked for: hits below the cut count as nothing in the other arm's mean.
+DEEPER = 4
+
+
+@dataclass(frozen=True)
+class Readable:
+    """Whose eyes a query is for. `without`: documents (collection, id) that the wall holds back anyway."""
+
+    collections: Collection[str]
+    principals: Collection[str]
+    without: Sequence[tuple[str, str]] = ()
+
+
+def passages_query(
+    text: str, vector: NDArray[float32], readable: Readable, size: int, depth: int, by: By = "both"
+) -> dict[str, Any]:
+    """The body of a search: BM25 and k-NN, each with the same filter, normalised and joined by the index's pipeline.
+
+    The filter is not a clause around `hybrid`: there OpenSearch accepts it and returns raw scores.
+    """
+    seen = permission_filter(readable)
+    most = max(depth, size * DEEPER // 3)
+    words: dict[str, Any] = {
+        "bool": {"_name": "words", "must": [{"combined_fields": {"query": text, "fields": FIELDS}}], "filter": seen}
+    }
+    nearest: dict[str, Any] = {
+        "knn": {"embedding": {"vector": vector, "k": most, "filter": {"bool": {"filter": seen}}}}
+    }
+    meaning: dict[str, Any] = {"bool": {"_name": "meaning", "must": [nearest]}}
+    arms = {"words": words, "meaning": meaning}
+    query = arms.get(by) or {"hybrid": {"pagination_depth": most, "queries": [words, meaning]}}
+    return {"size": size, "_source": SOURCE, "track_total_hits": False, "query": query}
+
+
+def permission_filter(readable: Readable) -> list[dict[str, Any]]:
+    """A readable collection, and no readers of its own (`*` stands for that) or one of the caller's principals."""
+    clauses: list[dict[str, Any]] = [
+        {"terms": {"collection": sorted(readable.collections)}},
+        {"terms": {"readers": [ANY_READER, *sorted(readable.principals)]}},
+    ]
+    if readable.without:
+        not_these = [
+            {"bool": {"filter": [{"term": {"collection": collection}}, {"term": {"document": document}}]}}
+            for collection, document in readable.without
+        ]
+        clauses.append({"bool": {"must_not": not_these}})
+    return clauses
