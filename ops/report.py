@@ -1,5 +1,6 @@
 """What a running stack tells people: addresses, what to try, and what each process takes."""
 
+from infra.local.ports import Ports
 from infra.local.supervisor import Supervisor
 from ops.installation import Installation
 
@@ -7,6 +8,9 @@ from ops.installation import Installation
 def addresses(installation: Installation) -> str:
     """Where everything is, and three things to try."""
     ports = installation.local.ports
+    turnlog = ".venv/bin/turnlog"
+    if ports.api != Ports().api:
+        turnlog = f"TURNLOG_URL=http://127.0.0.1:{ports.api} {turnlog}"
     return f"""
 Turnlog is up.
   API              http://127.0.0.1:{ports.api}   (every route: /docs)
@@ -16,9 +20,9 @@ Turnlog is up.
   logs             {installation.folder}/servers/*/log, {installation.folder}/processes/*/log
 
 Try, in another terminal:
-  .venv/bin/turnlog ask "What happens to an answer when a worker is killed?"
-  .venv/bin/turnlog search "how is a document withdrawn"
-  .venv/bin/turnlog publish README.md --collection turnlog
+  {turnlog} ask "Which events does a reader of a stream see?"
+  {turnlog} search "who may read a document"
+  {turnlog} publish --to notes --create README.md
 
 Ctrl-C stops everything.
 """

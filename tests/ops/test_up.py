@@ -3,27 +3,16 @@
 import dataclasses
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from infra.local.ports import Ports
 from infra.local.processes import birth_of
 from ops.installation import ROOT
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Of an installation; root's servers keep their data elsewhere, and that goes too."""
-    yield tmp_path
-    shutil.rmtree((tmp_path / "servers").resolve(), ignore_errors=True)
 
 
 def started(folder: Path, ports: Ports, *more: str) -> subprocess.Popen[str]:
