@@ -7,7 +7,8 @@ from typing import Any
 from infra.kafka.records import Received
 from infra.postgres.pool import Connection
 from streams.views.fold_access import fold_access
-from topics.catalogue import ACCESS_CHANGES, Topic
+from streams.views.fold_turns import fold_answers, fold_conversations, fold_stops, fold_turns
+from topics.catalogue import ACCESS_CHANGES, ANSWERS, CONVERSATION_CHANGES, TURN_STOPS, TURNS, Topic
 
 
 @dataclass(frozen=True)
@@ -22,4 +23,10 @@ class Fold:
     fold: Callable[[Connection, Sequence[Received[Any]]], Awaitable[None]]
 
 
-FOLDS = (Fold(ACCESS_CHANGES, fold_access),)
+FOLDS = (
+    Fold(ACCESS_CHANGES, fold_access),
+    Fold(CONVERSATION_CHANGES, fold_conversations),
+    Fold(TURNS, fold_turns),
+    Fold(TURN_STOPS, fold_stops),
+    Fold(ANSWERS, fold_answers),
+)

@@ -1,0 +1,107 @@
+"""What a model will be shown: the question, the turns before it, the passages that its asker may read."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from infra.objects import Objects
+from infra.providers.provider import Provider
+from infra.settings import Limits
+from schemas.answers import Permissions, Retrieved, ShownPassage
+from schemas.event import now_ms
+from streams.chat.attempt import Attempt
+from streams.chat.history import History
+from streams.chat.prompt import Asked, Count, Earlier, Quoted, build
+
+SHORT_CHARACTERS = 60  # "And in Spain?" means nothing to a search without the question before it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What to search for, whose rights count, and where: `collections` None means all that the user may read."""
+
+    query: str
+    user_id: str
+    collections: tuple[str, ...] | None
+    passages: int
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage that was found: its words for the prompt, and where it stands for the record."""
+
+    quoted: Quoted
+    shown: ShownPassage
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to, best first."""
+
+    passages: Sequence[Passage]
+    retrieved: Retrieved
+    permissions: Permissions
+
+
+Search = Callable[[Look], Awaitable[Found]]
+
+
+class Prepare:
+    """Makes the prompt of an attempt, and says which passages stand in it."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        objects: Objects,
+        history: History,
+        providers: Mapping[str, Provider],
+        search: Search,
+        count: Count,
+    ) -> None:
+        self._limits, self._objects, self._history = limits, objects, history
+        self._providers, self._search, self._count = providers, search, count
+
+    def passages(self, attempt: Attempt) -> int:
+        """How many passages may be shown; 0: none are looked for."""
+        asked = attempt.event.retrieval.passages
+        most = attempt.alias.passages if attempt.alias and asked is None else asked or 0
+        return min(most, self._limits.passages)
+
+    async def __call__(self, attempt: Attempt) -> None:
+        """Fills in what the attempt shows its model; raises Unavailable, Refused or Invalid."""
+        event, claim, alias = attempt.event, attempt.claim, attempt.alias
+        assert alias is not None
+        attempt.question = (await self._objects.read(event.question)).decode()
+        earlier = await self._history.before(event.user_id, event.conversation_id, claim.parent_turn_id)
+        found = None
+        if most := self.passages(attempt):
+            collections = event.retrieval.collections
+            found = await self._search(
+                Look(
+                    query=query_of(attempt.question, earlier),
+                    user_id=event.user_id,
+                    collections=alias.collections if collections is None else tuple(collections),
+                    passages=most,
+                )
+            )
+        quoted = None if found is None else [passage.quoted for passage in found.passages[:most]]
+        asked = Asked(question=attempt.question, earlier=earlier, passages=quoted)
+        prompt = build(asked, self._providers[alias.provider].prompt_format, self._count, self._limits)
+        if found is not None:
+            await self._show(attempt, found, prompt.shown)
+        attempt.prompt = prompt
+
+    async def _show(self, attempt: Attempt, found: Found, shown: Sequence[int]) -> None:
+        attempt.retrieved_at = now_ms()
+        attempt.passages = [
+            replace(found.passages[index].shown, number=number) for number, index in enumerate(shown, start=1)
+        ]
+        attempt.permissions = found.permissions
+        attempt.retrieved = found.retrieved
+        await attempt.stream.retrieved(attempt.passages, found.retrieved)
+
+
+def query_of(question: str, earlier: Sequence[Earlier]) -> str:
+    """What is searched for: the question, a short one together with the question before it."""
+    if earlier and len(question) <= SHORT_CHARACTERS:
+        return f"{earlier[-1].question}\n{question}"
+    return question
