@@ -95,7 +95,7 @@ class _Alias(_Strict):
 class _File(_Strict):
     default: str
     providers: dict[str, _Server]
-    models: dict[str, _Alias] = Field(min_length=1)
+    models: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")], _Alias] = Field(min_length=1)
 
 
 def read_models(settings: Settings) -> Models:

@@ -56,6 +56,7 @@ def test_a_model_that_nobody_named_is_invalid(tmp_path: Path) -> None:
         ("default: a\n", "", "models.yaml: default: is missing, add it"),
         ("provider: far", "provider: away", "models.b.provider: no provider 'away'; there are near, far"),
         ("model: big", "modle: big", "models.b.model: is missing, add it; models.b.modle: no such key, remove it"),
+        ("  c:", "  c/d:", "models.c/d.[key]: String should match"),
         ("kind: triton", "kind: magic", "providers.near.kind: Input should be 'triton' or 'openai'"),
         (
             "max_tokens: 5",
