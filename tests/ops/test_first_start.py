@@ -1,4 +1,4 @@
-"""The two commands' promise, whole: from an empty folder to a cited answer, and a second start that finds everything."""
+"""The two commands' promise: from an empty folder to a cited answer, and a second start that finds everything."""
 
 import re
 import stat
