@@ -22,7 +22,7 @@ def ask(
         str | None, typer.Option("--model", "-m", help="Model to ask; `turnlog status` lists them.")
     ] = None,
     collection: Annotated[
-        list[str] | None, typer.Option("--in", help="Search only this collection; repeatable.")
+        list[str] | None, typer.Option("--in", "--collection", help="Search only this collection; repeatable.")
     ] = None,
     json: Json = False,
     url: Url = None,

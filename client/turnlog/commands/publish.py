@@ -32,7 +32,7 @@ class Source:
 
 def publish(
     files: Annotated[list[str], typer.Argument(help="Files and folders; - reads one document from stdin (with --id).")],
-    collection: Annotated[str, typer.Option("--to", "-t", help="Collection to publish to.")],
+    collection: Annotated[str, typer.Option("--to", "--collection", "-t", help="Collection to publish to.")],
     document_id: Annotated[str | None, typer.Option("--id", help="Name of the document; else the file's name.")] = None,
     title: Annotated[str | None, typer.Option(help="Title; else taken from the document.")] = None,
     media_type: Annotated[str | None, typer.Option("--type", help="Media type; else guessed from the name.")] = None,

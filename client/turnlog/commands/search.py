@@ -16,7 +16,7 @@ LONGEST = 300
 def search(
     query: Annotated[list[str], typer.Argument(help="What to look for; quotes are not needed.")],
     collection: Annotated[
-        list[str] | None, typer.Option("--in", help="Search only this collection; repeatable.")
+        list[str] | None, typer.Option("--in", "--collection", help="Search only this collection; repeatable.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=50, help="Passages at most.")] = 8,
     json: Json = False,
