@@ -80,13 +80,13 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Leaves what comes to the kernel until `resume`."""
-        if not self._paused and not self.closed:
+        if not self._paused and not self._transport.is_closing():
             self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Reads again."""
-        if self._paused and not self.closed:
+        if self._paused and not self._transport.is_closing():
             self._paused = False
             self._transport.resume_reading()
 
