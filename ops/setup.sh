@@ -50,6 +50,8 @@ if ! .venv/bin/uv --version >/dev/null 2>&1; then
         fail "The package installer could not be fetched: is there a network? Run again to go on."
 fi
 export VIRTUAL_ENV="$PWD/.venv"
+# Where the system has certificates they are the ones to trust: a company's own among them.
+[ ! -e /etc/ssl/certs/ca-certificates.crt ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 .venv/bin/uv pip sync --quiet --require-hashes "$wanted" ||
     fail "The Python packages could not be installed (see above). Run again to go on."
 .venv/bin/uv pip install --quiet --no-deps --offline -e . -e client ||

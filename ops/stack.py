@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.kafka.local import kafka
+from infra.local.certificates import with_certificates
 from infra.local.launch import end_leftover
 from infra.local.layout import Account, make_private
 from infra.local.local import Local
@@ -139,7 +140,7 @@ class Stack:
             self._arrived(name, folder)
         if len(self._parts) == len(self._there):
             return
-        async with child("ops.fetch", environment=dict(os.environ)) as fetcher:
+        async with child("ops.fetch", environment=with_certificates(os.environ)) as fetcher:
             assert fetcher.stdout is not None
             async for line in fetcher.stdout:
                 name, _, path = line.decode().strip().partition("\t")

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from infra.local.certificates import with_certificates
 from infra.local.layout import Account, make_private
 from infra.local.local import Local
 from infra.local.parts import Making, Part
@@ -49,7 +50,7 @@ def environment(folder: Path, requirements: Path) -> None:
         ],
     )
     for command in steps:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=with_certificates(os.environ), capture_output=True, text=True, check=False)
         if done.returncode:
             raise OSError(f"uv could not install {requirements.name}:\n{done.stderr.strip()[-1500:]}")
 
