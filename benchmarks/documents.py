@@ -147,7 +147,7 @@ async def _embed_two_at_a_time(embedder: Embedder, texts: list[str]) -> None:
 
     async def one() -> None:
         for text in waiting:
-            await embedder.embed([text])
+            await embedder.embed([text], "ingest")
 
     await asyncio.gather(one(), one())
 
@@ -170,7 +170,7 @@ async def _ask(embedder: Embedder, times: int) -> list[float]:
     took = []
     for _ in range(times):
         started = time.perf_counter()
-        await embedder.embed([passage(8)], priority=1)
+        await embedder.embed([passage(8)])
         took.append(time.perf_counter() - started)
         await asyncio.sleep(0.05)
     return took

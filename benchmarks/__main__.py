@@ -1,0 +1,73 @@
+"""`python -m benchmarks [--only turns,search] [--running .turnlog] [--sets FOLDER]`: measure, print, keep (`make bench`)."""
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import documents, search, turns
+from benchmarks.figures import keep, table
+from benchmarks.installation import installation
+from benchmarks.target import Target
+
+Rows = list[dict[str, Any]]
+
+
+async def measure_turns(target: Target, given: argparse.Namespace) -> Rows:
+    """c = 1, 10, 50, 150; the last is past saturation."""
+    return [await turns.measure(target, clients, given.seconds, given.rounds) for clients in (1, 10, 50, 150)]
+
+
+async def measure_publish(target: Target, given: argparse.Namespace) -> Rows:
+    """1, 5 and 20 documents a second."""
+    return [await documents.publish_to_searchable(target, rate, 2 * given.seconds) for rate in (1, 5, 20)]
+
+
+async def measure_ingest(target: Target, _: argparse.Namespace) -> Rows:
+    """A backlog of passages of about 200 tokens."""
+    return [await documents.ingest(target, 300)]
+
+
+async def measure_questions(target: Target, _: argparse.Namespace) -> Rows:
+    """Questions while a backlog is indexed."""
+    return [await documents.questions_during_backfill(target, 300)]
+
+
+async def measure_search(target: Target, _: argparse.Namespace) -> Rows:
+    """The route beside the query that it makes."""
+    return [await search.measure(target, clients) for clients in (1, 8)]
+
+
+PARTS: dict[str, tuple[str, Callable[[Target, argparse.Namespace], Awaitable[Rows]]]] = {
+    "turns": ("Turns with `words` (64 words, 5 ms apart) beside the model called directly", measure_turns),
+    "publish": ("From publish to searchable, one passage of at most 60 tokens", measure_publish),
+    "ingest": ("Ingest beside the bare embedder", measure_ingest),
+    "questions": ("A question's embedding during a backfill", measure_questions),
+    "search": ("Hybrid search beside the bare query", measure_search),
+}
+
+
+async def run(target: Target, given: argparse.Namespace) -> None:
+    """Each part in turn: print its table, keep its rows."""
+    for name in given.only.split(","):
+        title, part = PARTS[name]
+        rows = await part(target, given)
+        table(title, rows)
+        print(f"  kept in {keep(name, rows)}")
+
+
+def main() -> None:
+    """Measures the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"comma list of {', '.join(PARTS)}")
+    parser.add_argument("--running", type=Path, help="folder of a running installation (default: start one)")
+    parser.add_argument("--seconds", type=float, default=6, help="length of a block (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="alternating rounds (default: %(default)s)")
+    given = parser.parse_args()
+    with installation(given.running) as target:
+        asyncio.run(run(target, given))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""An installation to measure: a running one, or one started for this run beside whatever else runs."""
+
+import asyncio
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.target import Target
+from infra.local.ports import Ports
+
+FOLDER = Path(".turnlog-bench")
+READY_SECONDS = 300
+STOP_SECONDS = 60
+
+
+@contextmanager
+def installation(running: Path | None) -> Iterator[Target]:
+    """The target in `running`, else a new start of `.turnlog-bench`, on free ports, stopped after."""
+    if running is not None:
+        yield Target.found(running)
+        return
+    FOLDER.mkdir(exist_ok=True)
+    log = FOLDER / "bench.log"
+    ports = [f"{name}={port}" for name, port in dataclasses.asdict(Ports.free()).items()]
+    command = [sys.executable, "-m", "ops.up", "--folder", str(FOLDER)]
+    for port in ports:
+        command += ["--port", port]
+    with log.open("w") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out)
+    try:
+        _until_up(process, log)
+        yield Target.found(FOLDER)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOP_SECONDS)
+
+
+def _until_up(process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise SystemExit(f"the installation did not start:\n{log.read_text()[-3000:]}")
+        if (FOLDER / "welcomed").exists() and _ready():
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"the installation was not ready after {READY_SECONDS} s; see {log}")
+
+
+def _ready() -> bool:
+    try:
+        return bool(asyncio.run(Target.found(FOLDER).ask("GET", "/ready"))["ready"])
+    except (OSError, RuntimeError, KeyError):
+        return False
