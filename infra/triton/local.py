@@ -1,6 +1,7 @@
 """How Triton starts on this machine: the server of a Python package, in an environment of its own."""
 
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
