@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--only turns,search] [--running .turnlog] [--sets FOLDER]`: measure, print, keep (`make bench`)."""
+"""`python -m benchmarks [--only turns,search] [--running .turnlog]`: measure, print, keep (`make bench`)."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Hybrid search through `/v1/search` beside the bare query: the same embedding and the same query, with nothing around."""
+"""Hybrid search through `/v1/search` beside the bare query: the same embedding, the same query, nothing around."""
 
 import asyncio
 import random
