@@ -41,13 +41,20 @@ app.command()(search)
 app.add_typer(documents.app, name="documents")
 
 
-@app.callback()
-def options(
-    show_version: Annotated[bool, typer.Option("--version", help="Say the version and leave.", is_eager=True)] = False,
-) -> None:
-    if show_version:
+def say_version(wanted: bool) -> None:
+    """Says it and leaves."""
+    if wanted:
         say(version("turnlog"), end="\n")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Say the version and leave.", callback=say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of every command."""
 
 
 options.__doc__ = HELP

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -201,3 +202,8 @@ def test_the_help_of_every_command_teaches_with_an_example(command: list[str]) -
     assert shown.exit_code == 0
     assert f"turnlog {' '.join(command)}" in shown.output
     assert "Example" in shown.output
+
+
+def test_the_version_needs_no_command(run: Run, server: Scripted) -> None:
+    done = run(server, "--version")
+    assert (done.returncode, done.stdout) == (0, f"{version('turnlog')}\n")
