@@ -4,6 +4,7 @@ import asyncio
 import collections
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -169,3 +170,10 @@ class Chaos:
         """Ends what a failed test left."""
         for name in list(self.workers):
             self.kill(name)
+
+
+def free_port() -> int:
+    """A port that nobody uses just now."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
