@@ -137,7 +137,7 @@ class Turnlog:
 
     def models(self) -> list[Model]:
         """The models that can be asked, with their health."""
-        return [read(Model, told) for told in self._http.json("GET", "/v1/models")["data"]]
+        return [Model.of(told) for told in self._http.json("GET", "/v1/models")["data"]]
 
     def _write(self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any) -> Any:
         """A request that changes something: its key makes a second try join the first."""

@@ -75,8 +75,16 @@ class Model:
     """A model that can be asked, by its alias."""
 
     id: str
-    healthy: bool | None = None
-    reason: str | None = None
+    about: str = ""
+    default: bool = False
+    away: str | None = None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Model":
+        """As `/v1/models` tells it. `away`: why it does not answer; None: it does."""
+        health = told.get("health") or {}
+        away = None if health.get("status") == "ok" else health.get("reason") or "not known to be well"
+        return read(cls, {**told, "away": away})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,12 @@ PASSAGE = {
     "title": "Pumps", "page": 3, "heading": [], "text": "It stops at 02:00.", "score": 0.9, "score_text": 7.1,
 }  # fmt: skip
 ANSWER = "At 02:00. [1] \x1b[31m[2]"
+MODEL = {
+    "id": "answerer",
+    "default": True,
+    "health": {"status": "away", "reason": "no answer in 2 s"},
+    "about": "Extractive.",
+}
 DOCUMENT = {"collection_id": "notes", "document_id": "a.md", "state": "live", "version": 7, "passages": 2, "title": "A"}
 
 
@@ -39,7 +45,7 @@ def answer(request: Request) -> Reply:
         case "GET", "/ready":
             return told(ready=True, waits_for={})
         case "GET", "/v1/models":
-            return told(data=[{"id": "answerer", "healthy": True}, {"id": "words", "healthy": False, "reason": "away"}])
+            return told(data=[MODEL | {"health": {"status": "ok"}}, MODEL | {"id": "words", "default": False}])
         case "POST", "/v1/search":
             return told(passages=[PASSAGE] if b"pump" in request.body else [])
         case "PUT", "/v1/collections/notes/documents/a.md":
@@ -168,7 +174,10 @@ def test_documents_are_listed_for_people_and_for_programs(run: Run, server: Scri
 
 def test_status_names_the_models_and_their_health(run: Run, server: Scripted) -> None:
     done = run(server, "status")
-    assert done.stdout == f"{server.url} is ready\n  model answerer: healthy\n  model words: away\n"
+    assert (
+        done.stdout
+        == f"{server.url} is ready\n  model answerer (default): answers\n  model words: away: no answer in 2 s\n"
+    )
 
 
 def test_status_of_a_server_that_waits_says_for_what_and_exits_with_1(run: Run) -> None:

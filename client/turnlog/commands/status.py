@@ -33,10 +33,5 @@ def _show(address: str, waits_for: dict[str, str], models: list[Model]) -> None:
     for server, why in waits_for.items():
         say(f"  waits for {server}: {why}", end="\n")
     for model in models:
-        say(f"  model {model.id}: {_health(model)}", end="\n")
-
-
-def _health(model: Model) -> str:
-    if model.healthy is None:
-        return "not asked yet"
-    return "healthy" if model.healthy else printable(model.reason or "not healthy")
+        health = "answers" if model.away is None else f"away: {printable(model.away)}"
+        say(f"  model {model.id}{' (default)' if model.default else ''}: {health}", end="\n")
