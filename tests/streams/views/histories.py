@@ -118,7 +118,7 @@ def _lay(said: list[tuple[Topic, Event]]) -> Log:
 
 @st.composite
 def arrivals(draw: st.DrawFn, log: Log) -> list[list[Received[Event]]]:
-    """A log in batches: partitions in order, but interleaved, now and then with old records once more, also at the end."""
+    """A log in batches: partitions in order, but interleaved, and with old records once more, also at the end."""
     at = dict.fromkeys(log, 0)
     batches = []
     while unfinished := [place for place in log if at[place] < len(log[place])]:
