@@ -19,13 +19,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What it is answered; `cut` breaks the connection after the body, before its announced end."""
+    """An answer; `cut` breaks the connection after the body, before its announced end; `then` happens before that."""
 
     status: int = 200
     body: bytes = b""
     kind: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    then: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -78,4 +79,6 @@ def _send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
         handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(reply.body)
+    handler.wfile.flush()
+    reply.then()
     handler.close_connection = True

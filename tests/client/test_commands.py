@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -121,6 +123,34 @@ def test_ask_prints_the_answer_and_what_it_cites_and_keeps_the_rest_off_stdout(r
     assert done.stderr == "[waiting for triton]\n"
     asked = [request for request in server.asked if request.path.endswith("/turns")][-1]
     assert json.loads(asked.body) == {"question": "when does it stop?", "collections": ["handbook"]}
+
+
+def test_ctrl_c_stops_the_answer_and_shows_the_rest_of_what_there_is(run: Run) -> None:
+    """The server itself presses Ctrl-C, so that it comes in the middle of the stream."""
+    stopped, said = (
+        threading.Event(),
+        [sse("delta", {"text": "Half "}, "7.1.5"), sse("delta", {"text": "more"}, "7.2.9")],
+    )
+    end = sse("ended", {"status": "stopped", "length": 9}, "7.3.9")
+
+    def press() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopped.wait(10)
+
+    def stopping(request: Request) -> Reply:
+        if request.path == "/v1/turns/t1/stop":
+            stopped.set()
+            return Reply(202, b"{}")
+        if request.path != "/v1/turns/t1/events":
+            return answer(request)
+        if stopped.is_set():
+            return Reply(200, b"".join([*said, end]), "text/event-stream")
+        return Reply(200, said[0], "text/event-stream", cut=True, then=press)
+
+    with Scripted.serve(stopping) as server:
+        done = run(server, "ask", "anything")
+    assert (done.returncode, done.stdout) == (130, "Half more\n")
+    assert "[stopped]" in done.stderr
 
 
 def test_ask_reads_a_question_from_stdin_and_tells_programs_everything_at_once(run: Run, server: Scripted) -> None:
