@@ -58,7 +58,7 @@ def fetch(say: Say) -> None:
     missing = [part for part in parts() if not is_complete(part.folder(folder))]
     size = sum(part.download_bytes for part in missing)
     room = sum(part.download_bytes + part.disk_bytes for part in missing) + SPARE_BYTES
-    _check_room(folder, room)
+    check_room(folder, room)
     if missing:
         say(f"fetching {', '.join(part.name for part in missing)}: about {size / 1e6:.0f} MB into {folder}")
     progress = Progress(
@@ -74,7 +74,8 @@ def _tell(part: Part, folder: Path, progress: Progress, say: Say) -> None:
     print(f"{part.name}\t{ensure(part, folder, progress, say)}", flush=True)
 
 
-def _check_room(folder: Path, wanted: int) -> None:
+def check_room(folder: Path, wanted: int) -> None:
+    """Raises Invalid when the disk has less free than so many bytes."""
     free = shutil.disk_usage(folder).free
     if free < wanted:
         raise Invalid(
