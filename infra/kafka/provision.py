@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from infra.inboxes import read_inboxes
@@ -124,7 +124,11 @@ def _configure(admin: AdminClient, settings: Settings, differences: list[_Differ
 
 def _wait(futures: Mapping[Any, Future[Any]]) -> None:
     for future in futures.values():
-        future.result(TIMEOUT_SECONDS)
+        try:
+            future.result(TIMEOUT_SECONDS)
+        except KafkaException as exc:
+            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # somebody provisions beside us
+                raise
 
 
 def _wait_until_seen(admin: AdminClient, settings: Settings, topics: tuple[Topic, ...]) -> None:

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -74,6 +75,13 @@ def test_missing_topics_are_made_as_the_catalogue_says_and_a_second_run_finds_no
     assert broker.topics() == {topic.name: PARTITIONS for topic in TOPICS}
     for topic in TOPICS:
         assert broker.config(topic.name).items() >= config_of(topic).items()
+
+
+def test_two_that_provision_at_once_both_succeed(broker: Broker) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for made in [pool.submit(provision, broker.settings, TOPICS) for _ in range(4)]:
+            made.result(60)
+    assert broker.topics() == {topic.name: PARTITIONS for topic in TOPICS}
 
 
 def test_a_dry_run_says_what_it_would_make_and_makes_nothing(broker: Broker) -> None:
