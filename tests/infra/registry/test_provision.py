@@ -1,6 +1,5 @@
 """A schema that would break a reader is refused twice: by `make check`, and by the registry."""
 
-import os
 import re
 import secrets
 import shutil
@@ -13,6 +12,7 @@ import pytest
 from infra.registry.provision import provision
 from infra.settings import Settings
 from schemas.versions import FOLDER
+from tests.environment import environment
 from tests.servers import Servers
 from topics.catalogue import DOCUMENTS_LOCAL
 
@@ -52,14 +52,7 @@ def add_field(tree: Path, field: str) -> None:
 
 def python(tree: Path, *arguments: str, settings: Settings | None = None) -> tuple[int, str]:
     """Exit code and everything said by a module of the tree."""
-    given = {name: value for name, value in os.environ.items() if not name.startswith("TURNLOG_")}
-    if settings is not None:
-        given |= {
-            "TURNLOG_NAMESPACE": settings.namespace,
-            "TURNLOG_REGISTRY_URL": settings.registry_url,
-            "TURNLOG_DATA": str(settings.data),
-            "TURNLOG_INBOXES_FILE": str(settings.inboxes_file),
-        }
+    given = environment(settings) if settings else None
     done = subprocess.run([sys.executable, *arguments], cwd=tree, env=given, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
