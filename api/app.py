@@ -10,13 +10,16 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from api import problems
 from api.limits import Limited, RequestMetrics
-from api.routes import collections, groups, keys, me, models, users
+from api.routes import collections, conversations, groups, keys, me, models, turns, users
 from api.services import Services, open_services
 from infra.health import Health
 from infra.metrics import exposition, new_registry
 from infra.settings import Settings
 
-ROUTERS = (me.router, keys.router, users.router, groups.router, collections.router, models.router)
+ROUTERS = (
+    me.router, keys.router, users.router, groups.router, collections.router, models.router, conversations.router,
+    turns.router,
+)  # fmt: skip
 WATCH_SECONDS = 1
 log = structlog.get_logger()
 

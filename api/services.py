@@ -7,8 +7,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.accept import Accept
 from api.keyring import Keyring
 from api.rates import Rates
+from api.stream.live import LiveAnswers
 from infra.health import Health
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
@@ -38,6 +40,8 @@ class Services:
     keyring: Keyring
     rates: Rates
     models: ModelStatuses
+    accept: Accept
+    live: LiveAnswers
 
 
 @asynccontextmanager
@@ -59,7 +63,10 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
         with waiting(health, "views", "folding the rights that the log holds"):
             await until_fresh(settings, freshness)
         keyring, rates = Keyring(db, freshness, settings.limits), Rates(db)
-        yield Services(settings, health, codec, publisher, objects, db, freshness, keyring, rates, models)
+        accept = await stack.enter_async_context(Accept.open(db, publisher, settings.limits))
+        with waiting(health, "answers-live", "reading the answers that run"):
+            live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db))
+        yield Services(settings, health, codec, publisher, objects, db, freshness, keyring, rates, models, accept, live)
 
 
 @contextmanager

@@ -1,0 +1,133 @@
+"""A question becomes a turn: checked, put into words of the log, accepted once."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
+
+from psycopg.types.json import Jsonb
+from pydantic import Field
+
+from api.accept import Accepted, Command, Row, headers_to_json, row_of
+from api.caller import Caller
+from api.fields import Body, CollectionId
+from api.limits import check_question
+from api.problems import Problem, not_found, too_many
+from api.services import Services
+from infra.postgres.pool import Connection
+from schemas.codec import Encoded
+from schemas.event import now_ms, uuid7
+from schemas.turns import Parameters, Retrieval, TurnRequested
+from topics.catalogue import TURNS
+
+UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+READABLE = "select collection_id from views.collections where collection_id = any(%s)"
+
+
+class AskedRetrieval(Body):
+    """What to search; what is left out the model alias decides."""
+
+    collections: list[CollectionId] | None = Field(default=None, max_length=100)
+    passages: int | None = Field(default=None, ge=0, description="passages shown to the model at most; 0: no retrieval")
+
+
+class AskedParameters(Body):
+    """Sampling; what is left out the model alias, or the model, decides."""
+
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
+    stop: list[Annotated[str, Field(min_length=1, max_length=200)]] | None = Field(default=None, max_length=8)
+
+
+class Question(Body):
+    """A turn to ask for."""
+
+    question: str = Field(min_length=1)
+    model: str | None = Field(default=None, description="a model alias; left out: the default of models.yaml")
+    parent_turn_id: str | None = Field(default=None, pattern=UUID, description="left out: the turn before this one")
+    retrieval: AskedRetrieval = AskedRetrieval()
+    parameters: AskedParameters = AskedParameters()
+    deadline_seconds: float | None = Field(default=None, gt=0, description="after this the turn fails; at most an hour")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asks, under which idempotency key, in which conversation; `digest` is the request's."""
+
+    caller: Caller
+    key: str | None
+    digest: bytes
+    conversation_id: str
+
+
+async def ask(services: Services, asked: Asked, question: Question) -> Accepted:
+    """Returns when the turn is in the log; raises problems, and Invalid for a model that is not there."""
+    event = await turn_of(services, asked, question)
+    encoded = services.publisher.encode(TURNS, event)
+    command = Command(
+        owner=asked.caller.user_id,
+        key=asked.key,
+        digest=asked.digest,
+        reference=event.turn_id,
+        called="turn_id",
+        topic=TURNS,
+        record_key=asked.conversation_id,
+        encoded=Encoded(encoded.value, [*encoded.headers, ("turn_id", event.turn_id.encode())]),
+    )
+    return await services.accept.once(command, partial(_enter, caller=asked.caller, event=event))
+
+
+async def turn_of(services: Services, asked: Asked, question: Question) -> TurnRequested:
+    """The event, after every check that needs no lock."""
+    limits, caller = services.settings.limits, asked.caller
+    check_question(question.question, limits)
+    alias = services.models.models.named(question.model or services.models.models.default)
+    await _check_readable(services, caller, question.retrieval.collections)
+    now = now_ms()
+    seconds = min(question.deadline_seconds or limits.turn_deadline_seconds, limits.turn_deadline_seconds)
+    return TurnRequested(
+        occurred_at=now,
+        turn_id=uuid7(),
+        conversation_id=asked.conversation_id,
+        user_id=caller.user_id,
+        credential_id=caller.key_id,
+        deadline=now + round(seconds * 1000),
+        model=alias.name,
+        question=await services.objects.content_of(question.question),
+        parent_turn_id=question.parent_turn_id,
+        retrieval=Retrieval(collections=question.retrieval.collections, passages=question.retrieval.passages),
+        parameters=Parameters(**question.parameters.model_dump()),
+    )
+
+
+async def _check_readable(services: Services, caller: Caller, collections: list[str] | None) -> None:
+    """A collection that the caller may not read does not exist, here as everywhere."""
+    if not collections:
+        return
+    async with caller.reading(services.db) as db:
+        readable = {name async for (name,) in await db.execute(READABLE, [collections])}
+    for collection in collections:
+        if collection not in readable:
+            raise not_found(f"collection {collection}")
+
+
+async def _enter(db: Connection, command: Command, *, caller: Caller, event: TurnRequested) -> Row:
+    """The row of a turn: its conversation is the caller's, its parent is sealed, and there is a place in flight."""
+    args: list[Any] = [event.turn_id, command.owner, command.key, command.digest, event.conversation_id]
+    args += [event.parent_turn_id, command.encoded.value, Jsonb(headers_to_json(command.encoded))]
+    args += [caller.holder, caller.turns_in_flight, (event.deadline - event.occurred_at) / 1000]
+    row = await row_of(
+        await db.execute("select * from app.accept_turn(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", args)
+    )
+    match row.outcome:
+        case "no-conversation":
+            raise not_found(f"conversation {event.conversation_id}")
+        case "no-parent":
+            raise not_found(f"turn {event.parent_turn_id} in this conversation")
+        case "open-parent":
+            raise Problem(409, "parent-open", "the parent turn has no answer yet: wait for its end, or leave it out")
+        case "full":
+            detail = f"{caller.turns_in_flight} turns of yours are in flight; wait for one to end"
+            raise too_many("turns-in-flight", detail, 1)
+    return row

@@ -1,0 +1,1 @@
+"""Answers as people follow them: tailed, kept for a moment, played again at any place."""

@@ -1,0 +1,91 @@
+"""Everything a replica needs to serve streams: the tail, its readers, one pinger for all, and an eye on the servers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
+from api.caller import Caller
+from api.stream.follow import Reader
+from api.stream.frames import Place
+from api.stream.response import EventStream, Streams
+from api.stream.tail import Tail
+from api.stream.told import Look
+from infra.objects import Objects
+from infra.postgres.pool import Pool, connection
+from infra.settings import Settings
+from schemas.codec import Codec
+
+PING_SECONDS = 10.0
+LOOK_SECONDS = 2.0
+MISSING_SECONDS = 3.0
+
+
+class LiveAnswers:
+    """Serves streams of answers."""
+
+    def __init__(self, settings: Settings, tail: Tail, codec: Codec, objects: Objects, db: Pool) -> None:
+        self._settings, self._tail, self._codec, self._objects, self._db = settings, tail, codec, objects, db
+        self._streams = Streams()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings, codec: Codec, objects: Objects, db: Pool) -> AsyncIterator["LiveAnswers"]:
+        """Returns when the tail has caught up."""
+        async with Tail.open(settings, codec, db) as tail:
+            live = cls(settings, tail, codec, objects, db)
+            tasks = [asyncio.create_task(job) for job in (live._ping(), live._cut_slow(), live._watch())]
+            try:
+                yield live
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def look(self, caller: Caller, turn_id: str) -> Look:
+        """Looks a turn up with its caller's rights."""
+        return Look(self._db, self._codec, self._objects, caller, turn_id)
+
+    def stream(
+        self, caller: Caller, turn_id: str, place: Place, head: dict[str, str], *, new: bool = False
+    ) -> EventStream:
+        """A response that follows a turn from a place to its end. Subscribed when this returns."""
+        stack = ExitStack()
+        answer = stack.enter_context(self._tail.reading(turn_id))
+        reader = Reader(answer, place, self.look(caller, turn_id).told, self._tail.trouble)
+        return EventStream(reader.frames(new=new), self._streams, stack.close, head)
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            self._wake(more=False)
+
+    def _wake(self, *, more: bool) -> None:
+        for answer in self._tail.answers:
+            answer.wake(more)
+
+    async def _cut_slow(self) -> None:
+        while True:
+            seconds = self._settings.limits.ended_answers_seconds
+            await asyncio.sleep(min(LOOK_SECONDS, seconds))
+            self._streams.cut_slow(seconds)
+
+    async def _watch(self) -> None:
+        """Asks the broker and the database, while anybody reads, whether they are there."""
+        probes = {"kafka": self._tail.ask_broker, "postgres": self._ask_postgres}
+        asked: dict[str, asyncio.Task[None]] = {}
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._streams.open:
+                continue
+            asked |= {name: asyncio.create_task(probe()) for name, probe in probes.items() if name not in asked}
+            await asyncio.wait(asked.values(), timeout=MISSING_SECONDS)
+            missing = [name for name, task in asked.items() if not task.done() or task.exception() is not None]
+            asked = {name: task for name, task in asked.items() if not task.done()}
+            server = missing[0] if missing else None
+            if self._tail.trouble.server != server:
+                self._tail.trouble.server = server
+                self._wake(more=True)
+
+    async def _ask_postgres(self) -> None:
+        async with connection(self._db) as db:
+            await db.execute("select 1")
