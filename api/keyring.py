@@ -4,11 +4,12 @@ import hmac
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from api.caller import Caller
 from infra.access import sha256_of, split_key
 from infra.postgres.freshness import Freshness
-from infra.postgres.pool import Pool, connection
+from infra.postgres.pool import Pool, connection, twice
 from infra.settings import Limits
 from topics.catalogue import ACCESS_CHANGES
 
@@ -48,8 +49,7 @@ class Keyring:
 
     async def _look_up(self, key_id: str) -> _Known | None:
         changes, read_at = self._changes, time.monotonic()
-        async with connection(self._db) as db:
-            row = await (await db.execute("select * from app.key_of(%s)", [key_id])).fetchone()
+        row = await twice(lambda: self._row(key_id))
         self._known.pop(key_id, None)
         if row is None:
             return None
@@ -71,6 +71,10 @@ class Keyring:
         if changes == self._changes and len(self._known) < REMEMBERED_KEYS:
             self._known[key_id] = known
         return known
+
+    async def _row(self, key_id: str) -> tuple[Any, ...] | None:
+        async with connection(self._db) as db:
+            return await (await db.execute("select * from app.key_of(%s)", [key_id])).fetchone()
 
     def _forget(self, topics: frozenset[str]) -> None:
         if ACCESS_CHANGES.name in topics or len(self._known) >= REMEMBERED_KEYS:

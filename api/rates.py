@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from api.caller import Caller
 from api.problems import too_many
-from infra.postgres.pool import Pool, connection
+from infra.postgres.pool import Pool, connection, twice
 
 LEASE_SECONDS = 0.1  # of a key's rate: busy keys ask Postgres ten times a second, whatever their rate
 REMEMBERED_KEYS = 10_000
@@ -42,14 +42,7 @@ class Rates:
         now = time.monotonic()
         if bucket.empty_until <= now:
             wanted = max(1, int(per_second * LEASE_SECONDS))
-            async with connection(self._db) as db:
-                found = await db.execute(
-                    "select granted, tokens_left from app.take_tokens(%s, %s, %s, %s)",
-                    [caller.key_id, float(caller.requests_per_minute), per_second, wanted],
-                )
-                row = await found.fetchone()
-            assert row is not None
-            granted, tokens_left = row
+            granted, tokens_left = await twice(lambda: self._tokens(caller, per_second, wanted))
             bucket.left = granted
             bucket.empty_until = 0.0 if granted else now + (1 - tokens_left) / per_second
         if not bucket.left:
@@ -61,3 +54,14 @@ class Rates:
                 ratelimit_policy=f'"key";q={caller.requests_per_minute};w=60',
                 ratelimit=f'"key";r=0;t={max(1, round(wait))}',
             )
+
+    async def _tokens(self, caller: Caller, per_second: float, wanted: int) -> tuple[int, float]:
+        """Tokens granted, and those left in the bucket."""
+        async with connection(self._db) as db:
+            found = await db.execute(
+                "select granted, tokens_left from app.take_tokens(%s, %s, %s, %s)",
+                [caller.key_id, float(caller.requests_per_minute), per_second, wanted],
+            )
+            row = await found.fetchone()
+        assert row is not None
+        return row[0], row[1]

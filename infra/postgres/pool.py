@@ -1,9 +1,9 @@
 """Pools of connections, one per role, and sessions that see only what their caller may."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -14,6 +14,7 @@ from infra.settings import Role, Settings
 from infra.waiting import until_available
 from schemas.errors import Unavailable
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Connection = AsyncConnection[Row]
 Pool = AsyncConnectionPool[Connection]
@@ -68,6 +69,14 @@ async def connection(pool: Pool) -> AsyncIterator[Connection]:
     except (psycopg.OperationalError, PoolTimeout) as exc:
         await pool.check()  # without it each dead connection fails one more caller
         raise Unavailable("postgres", str(exc) or type(exc).__name__) from exc
+
+
+async def twice(read: Callable[[], Awaitable[T]]) -> T:
+    """Reads again when the first try found dead connections: after a restart of the database nobody need notice."""
+    try:
+        return await read()
+    except Unavailable:
+        return await read()
 
 
 @asynccontextmanager

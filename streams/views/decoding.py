@@ -1,6 +1,8 @@
 """Records to events for the folds; what cannot be read becomes a dead letter, and the next record goes on."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from aiokafka import ConsumerRecord
 
@@ -38,4 +40,19 @@ class Decoding:
         if not record.key:
             raise Undecodable(f"a record without a key; the key of {topic.name} is the {topic.key}")
         event = await self._codec.decode(topic.name, topic.events, record.value, headers)
-        return Received(event, record.topic, record.partition, record.offset, record.key, record.timestamp_ms, headers)
+        return Received(
+            without_nul(event), record.topic, record.partition, record.offset, record.key, record.timestamp_ms, headers
+        )
+
+
+def without_nul(value: Any) -> Any:
+    """The same with U+FFFD for NUL, which no text in Postgres holds: one hostile title must not stop every view."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd") if "\0" in value else value
+    if isinstance(value, list):
+        return [without_nul(one) for one in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = vars(value)
+        changed = {name: new for name, old in kept.items() if (new := without_nul(old)) != old}
+        return dataclasses.replace(value, **changed) if changed else value
+    return value

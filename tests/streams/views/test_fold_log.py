@@ -108,6 +108,14 @@ async def test_what_cannot_be_read_becomes_a_dead_letter_and_the_next_record_is_
     assert (letter.topic, letter.value, letter.key) == ("access-changes", b"\0\0\0\0\1garbage", b"user:x")
 
 
+async def test_a_nul_in_somebodys_words_stops_nothing(fresh: Settings, publisher: Publisher) -> None:
+    event = UserCreated(user_id="x", name="a\0b", created_by="test")
+    await publisher.publish(ACCESS_CHANGES, record_key(event), event)
+    async with folder_of(fresh):
+        await until_folded(fresh)
+    assert look(fresh, "select name from views.users") == [("a\ufffdb",)]
+
+
 async def test_dead_letters_in_a_row_stop_the_worker_with_nothing_committed_past_them(
     fresh: Settings, publisher: Publisher
 ) -> None:

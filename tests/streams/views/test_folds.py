@@ -51,7 +51,7 @@ async def tables(db: Connection, batches: list[list[Received[Event]]]) -> dict[s
 
 
 @given(data=st.data())
-@examples(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@examples(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 async def test_whatever_way_the_log_arrives_the_views_are_the_same(db: Connection, data: st.DataObject) -> None:
     log: Log = data.draw(logs(TOPICS))
     arrived = data.draw(arrivals(log))
