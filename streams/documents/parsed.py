@@ -1,16 +1,6 @@
-"""What a parser makes of a document, and the one way it says that it cannot."""
+"""What a parser makes of a document."""
 
 from dataclasses import dataclass, field
-
-from schemas.errors import Invalid
-
-
-class Unfit(Invalid):
-    """A document that will never be indexed as it is; `code` is stable, `reason` names cause and cure."""
-
-    def __init__(self, stage: str, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.stage, self.code, self.reason = stage, code, reason
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from infra.documents import Unfit
+from infra.triton.tokens import PASSAGE_TOKENS, Tokens
+from streams.documents.parsed import Heading, Parsed
 
-from streams.documents.parsed import Heading, Parsed, Unfit
-
-MAX_TOKENS = 256  # the embedder's window, specials included; what is over it would not be seen
-SPECIAL_TOKENS = 2
 CONTEXT_TOKENS = 48  # of title and headings before the text, so that a passage says what it is about
 MAX_PASSAGES = 20_000
 ENDS = (re.compile(r"\n\s*\n"), re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n"), re.compile(r"\s+"))
@@ -32,19 +30,24 @@ class Passage:
 
 
 class Splitter:
-    """Holds the embedder's tokenizer; loading it takes 20 ms, so a worker does it once."""
+    """Cuts by the embedder's tokens; reading its tokenizer takes 20 ms, so a worker does it once."""
 
-    def __init__(self, tokenizer: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    @classmethod
+    def read(cls, tokenizer: Path) -> "Splitter":
+        """With a tokenizer.json; raises Invalid when it is missing."""
+        return cls(Tokens.read(tokenizer))
 
     def split(self, parsed: Parsed, title: str | None) -> list[Passage]:
         """Passages in reading order; raises Unfit when there is no text, or far too much."""
         made: list[Passage] = []
         for start, end, path in _sections(parsed):
-            context = self._shortened("\n".join(part for part in (title, " > ".join(path)) if part))
-            budget = MAX_TOKENS - SPECIAL_TOKENS - self._count(context)
+            context = self._shortened(
+                "\n".join(part for part in (title, " > ".join(h for h in path if h != title)) if part)
+            )
+            budget = PASSAGE_TOKENS - self._tokens.count(context)
             for first, last in self._cut(parsed.text, start, end, budget):
                 if len(made) == MAX_PASSAGES:
                     raise Unfit("split", "too-large", f"more than {MAX_PASSAGES} passages: publish it in parts")
@@ -52,21 +55,16 @@ class Splitter:
                 embedded = f"{context}\n{text}" if context else text
                 made.append(Passage(len(made), text, first, last, _page(parsed, first), path, embedded))
         if not made:
-            raise Unfit(
-                "split", "no-text", "there is no text in it; a scan needs its text recognised before it is published"
-            )
+            raise Unfit("split", "no-text", "there is no text in it: a scan needs its text recognised before")
         return made
 
-    def _count(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
     def _shortened(self, text: str) -> str:
-        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        offsets = self._tokens.spans(text)
         return text if len(offsets) <= CONTEXT_TOKENS else text[: offsets[CONTEXT_TOKENS - 1][1]]
 
     def _cut(self, text: str, start: int, end: int, budget: int) -> Iterator[tuple[int, int]]:
         """Spans of about equal size, each at most `budget` tokens, ending at the best place near its size."""
-        ends = [start + last for _, last in self._tokenizer.encode(text[start:end], add_special_tokens=False).offsets]
+        ends = [start + last for _, last in self._tokens.spans(text[start:end])]
         done = 0
         while done < len(ends):
             left = len(ends) - done

@@ -1,0 +1,136 @@
+"""Parsing outside this process: a document that makes its parser hang, crash or swell costs only a child."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from infra.documents import Unfit
+from infra.settings import Limits, Settings
+from streams.documents.parsed import Heading, Page, Parsed
+from streams.documents.parsed_cache import ParsedCache
+
+CHILDREN = 2
+CHILD_DOCUMENTS = 500  # then another child takes over: parsers leak
+SLOW_SECONDS = 0.1  # what took longer is kept
+ANSWER_BYTES = 1024 * 1024 * 1024
+ROOT = Path(__file__).parents[2]
+log = structlog.get_logger()
+
+
+class Parser:
+    """At most two documents are parsed at once, each in a child that dies with its limits."""
+
+    def __init__(self, limits: Limits, cache: ParsedCache) -> None:
+        self._limits, self._cache = limits, cache
+        self._turns = asyncio.Semaphore(CHILDREN)
+        self._idle: list[_Child] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator["Parser"]:
+        """Children are started when the first documents come."""
+        parser = cls(settings.limits, ParsedCache(settings))
+        try:
+            yield parser
+        finally:
+            for child in parser._idle:
+                await child.end()
+
+    async def parse(self, content: bytes, media_type: str, sha256: str) -> Parsed:
+        """The text of a document; raises Unfit when it has none to give. `sha256`: of the content."""
+        if len(content) > self._limits.parse_memory_bytes // 4:
+            raise Unfit("parse", "too-large", f"{len(content)} bytes are too many to parse: publish it in parts")
+        kept = await self._cache.get(sha256, media_type)
+        if kept is not None:
+            return _parsed(kept, self._limits)
+        async with self._turns:
+            began = time.monotonic()
+            answer = await self._ask(content, media_type)
+            if time.monotonic() - began > SLOW_SECONDS:
+                await self._cache.put(sha256, media_type, answer)
+        return _parsed(answer, self._limits)
+
+    async def _ask(self, content: bytes, media_type: str) -> dict[str, Any]:
+        child = self._idle.pop() if self._idle else await _Child.start(self._limits)
+        try:
+            async with asyncio.timeout(self._limits.parse_seconds * 2):
+                answer = await child.ask(content, media_type, int(self._limits.parse_seconds) + 1)
+        except TimeoutError as exc:
+            raise _too_slow(self._limits) from exc
+        except (EOFError, OSError) as exc:
+            raise await child.verdict(self._limits) from exc
+        else:
+            if child.done < CHILD_DOCUMENTS:
+                self._idle.append(child)
+            return answer
+        finally:
+            if child not in self._idle:
+                await child.end()
+
+
+class _Child:
+    """One parser process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process, self.done = process, 0
+
+    @classmethod
+    async def start(cls, limits: Limits) -> "_Child":
+        command = (sys.executable, "-m", "streams.documents.parser_process", str(limits.parse_memory_bytes))
+        environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, env=environment, cwd=ROOT, start_new_session=True
+        )
+        return cls(process)
+
+    async def ask(self, content: bytes, media_type: str, cpu_seconds: int) -> dict[str, Any]:
+        """What the child says; raises EOFError when it died."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        head = {"media_type": media_type, "size": len(content), "cpu_seconds": cpu_seconds}
+        self._process.stdin.write(json.dumps(head).encode() + b"\n" + content)
+        await self._process.stdin.drain()
+        size = await self._process.stdout.readline()
+        if not size:
+            raise EOFError
+        answer: dict[str, Any] = json.loads(await self._process.stdout.readexactly(min(int(size), ANSWER_BYTES)))
+        self.done += 1
+        return answer
+
+    async def verdict(self, limits: Limits) -> Unfit:
+        """Why it died."""
+        code = await self._process.wait()
+        log.warning("a parser died of a document", exit_code=code)
+        if -code in (signal.SIGXCPU, signal.SIGKILL):
+            return _too_slow(limits)
+        return Unfit("parse", "broken", f"its parser broke down on it (exit code {code}): save it anew")
+
+    async def end(self) -> None:
+        """Ends it, whatever it does."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+
+def _too_slow(limits: Limits) -> Unfit:
+    return Unfit("parse", "too-slow", f"it was not parsed within {limits.parse_seconds:.0f} s: publish it in parts")
+
+
+def _parsed(answer: dict[str, Any], limits: Limits) -> Parsed:
+    if "code" in answer:
+        raise Unfit("parse", answer["code"], answer["reason"])
+    if len(answer["text"]) > limits.document_characters:
+        reason = f"{len(answer['text'])} characters; {limits.document_characters} are allowed: publish it in parts"
+        raise Unfit("parse", "too-large", reason)
+    headings = [Heading(**heading) for heading in answer["headings"]]
+    return Parsed(answer["text"], answer["title"], headings, [Page(**page) for page in answer["pages"]])

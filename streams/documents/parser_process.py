@@ -1,0 +1,43 @@
+"""The process in which documents are parsed: no secrets in its environment, limits on memory, time and files.
+
+Reads from stdin, for each document: a line of JSON {media_type, size, cpu_seconds}, then the bytes. Answers on stdout:
+a line with the length of its JSON, then the JSON.
+"""
+
+import json
+import resource
+import sys
+from dataclasses import asdict
+from typing import BinaryIO
+
+from infra.documents import Unfit
+from streams.documents.parsers import parse_bytes
+
+
+def main() -> None:
+    """Parses until stdin ends."""
+    memory = int(sys.argv[1])
+    for kind, limit in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 32)):
+        resource.setrlimit(kind, (limit, limit))
+    source, answers = sys.stdin.buffer, sys.stdout.buffer
+    while line := source.readline():
+        _answer(json.loads(line), source, answers)
+
+
+def _answer(asked: dict[str, int | str], source: BinaryIO, answers: BinaryIO) -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + int(asked["cpu_seconds"])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    try:
+        found = asdict(parse_bytes(source.read(int(asked["size"])), str(asked["media_type"])))
+    except Unfit as exc:
+        found = {"code": exc.code, "reason": exc.reason}
+    except MemoryError:
+        found = {"code": "too-large", "reason": "it needs too much memory: publish it in parts"}
+    data = json.dumps(found).encode()
+    answers.write(b"%d\n" % len(data) + data)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
