@@ -7,8 +7,18 @@ from typing import Any
 from infra.kafka.records import Received
 from infra.postgres.pool import Connection
 from streams.views.fold_access import fold_access
+from streams.views.fold_documents import fold_document_status, fold_documents
 from streams.views.fold_turns import fold_answers, fold_conversations, fold_stops, fold_turns
-from topics.catalogue import ACCESS_CHANGES, ANSWERS, CONVERSATION_CHANGES, TURN_STOPS, TURNS, Topic
+from topics.catalogue import (
+    ACCESS_CHANGES,
+    ANSWERS,
+    CONVERSATION_CHANGES,
+    DOCUMENT_STATUS,
+    DOCUMENTS,
+    TURN_STOPS,
+    TURNS,
+    Topic,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,8 @@ class Fold:
 
 FOLDS = (
     Fold(ACCESS_CHANGES, fold_access),
+    Fold(DOCUMENTS, fold_documents),
+    Fold(DOCUMENT_STATUS, fold_document_status),
     Fold(CONVERSATION_CHANGES, fold_conversations),
     Fold(TURNS, fold_turns),
     Fold(TURN_STOPS, fold_stops),
