@@ -38,9 +38,12 @@ class Turnlog:
     ) -> Turn:
         """Asks in a conversation, or in a new one. Accepted is kept: the turn will have an answer."""
         conversation = conversation_id or self.start_conversation()
-        body = {"question": question, "model": model, "collections": collections}
-        told = self._write("POST", f"/v1/conversations/{conversation}/turns", json=_said(body))
-        return read(Turn, {"conversation_id": conversation, **told})
+        body = {
+            "question": question,
+            "model": model,
+            "retrieval": {"collections": collections} if collections else None,
+        }
+        return read(Turn, self._write("POST", f"/v1/conversations/{conversation}/turns", json=_said(body)))
 
     def start_conversation(self, title: str | None = None) -> str:
         """The id of a new conversation."""
@@ -52,7 +55,7 @@ class Turnlog:
 
     def turn(self, turn_id: str) -> dict[str, Any]:
         """A turn with its record, as the server tells it."""
-        told: dict[str, Any] = self._http.json("GET", f"/v1/turns/{turn_id}")
+        told: dict[str, Any] = self._http.json("GET", f"/v1/turns/{turn_id}", fresh=True)
         return told
 
     def stop(self, turn_id: str) -> None:
@@ -85,7 +88,7 @@ class Turnlog:
 
     def document(self, collection_id: str, document_id: str) -> Document:
         """What has become of a document."""
-        return read(Document, self._http.json("GET", _document(collection_id, document_id)))
+        return read(Document, self._http.json("GET", _document(collection_id, document_id), fresh=True))
 
     def documents(self, collection_id: str) -> Iterator[Document]:
         """Every document of a collection, page by page."""
@@ -119,6 +122,7 @@ class Turnlog:
         except Problem as problem:
             if problem.status != 409:
                 raise
+        self._http.json("GET", f"/v1/collections/{quote(collection_id, safe='')}", fresh=True)
 
     @property
     def url(self) -> str:

@@ -23,7 +23,7 @@ POSITION, AFTER = "x-turnlog-position", "x-turnlog-after"
 class Http:
     """One connection pool to one server. Every request that is sent through it may be sent twice.
 
-    `after` is where the last write lies on the server's log: later reads wait until they can see it.
+    `after` is where the last write lies on the server's log: a `fresh` request waits until it can see it.
     """
 
     pool: httpx.Client
@@ -42,8 +42,10 @@ class Http:
         with pool:
             yield cls(pool, give_up_seconds)
 
-    def json(self, method: str, path: str, **request: Any) -> Any:
+    def json(self, method: str, path: str, *, fresh: bool = False, **request: Any) -> Any:
         """The answer's JSON, None when it has no body; raises Problem or Unreachable."""
+        if fresh and self.after:
+            request["headers"] = {**request.get("headers", {}), AFTER: self.after}
         answer = self.send(method, path, **request)
         return answer.json() if answer.content else None
 
@@ -52,7 +54,7 @@ class Http:
         deadline, tried = time.monotonic() + self.give_up_seconds, 0
         while True:
             try:
-                answer = self.pool.request(method, path, **self._marked(request))
+                answer = self.pool.request(method, path, **request)
             except httpx.TransportError as exc:
                 failure: Problem | Unreachable = unreachable(self.pool, exc)
                 pause = pause_seconds(tried)
@@ -68,9 +70,6 @@ class Http:
                 raise failure
             time.sleep(pause)
             tried += 1
-
-    def _marked(self, request: dict[str, Any]) -> dict[str, Any]:
-        return request | {"headers": {**request.get("headers", {}), AFTER: self.after}} if self.after else request
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def test_ask_prints_the_answer_and_what_it_cites_and_keeps_the_rest_off_stdout(r
     assert done.stdout == "At 02:00. [1] [31m[2]\n  [1] Pumps, page 3 (handbook/pump.pdf)\n"
     assert done.stderr == "[waiting for triton]\n"
     asked = [request for request in server.asked if request.path.endswith("/turns")][-1]
-    assert json.loads(asked.body) == {"question": "when does it stop?", "collections": ["handbook"]}
+    assert json.loads(asked.body) == {"question": "when does it stop?", "retrieval": {"collections": ["handbook"]}}
 
 
 def test_ctrl_c_stops_the_answer_and_shows_the_rest_of_what_there_is(run: Run) -> None:
