@@ -6,10 +6,13 @@ from contextlib import asynccontextmanager
 from infra.postgres.freshness import Freshness
 from infra.postgres.pool import Pool, connection
 from infra.settings import Settings
-from schemas.answers import Permissions, Retrieved, ViewOffset
+from retrieval.search import FoundPassage, Question
+from retrieval.search import Search as Passages
+from schemas.answers import Permissions, Retrieved, ShownPassage, ViewOffset
 from schemas.errors import Refused
 from schemas.event import Content
-from streams.chat.prepare import Found, Look, Search
+from streams.chat.prepare import Found, Look, Passage, Search
+from streams.chat.prompt import Quoted
 from topics.catalogue import ACCESS_CHANGES, DOCUMENTS
 
 PRINCIPALS = "select app.principals_of(%s)"
@@ -17,14 +20,45 @@ PRINCIPALS = "select app.principals_of(%s)"
 
 @asynccontextmanager
 async def open_search(settings: Settings, claims: Pool, reading: Pool, freshness: Freshness) -> AsyncIterator[Search]:
-    """A search as the user of each turn."""
+    """A search as the user of each turn; `reading` is a pool of the role api."""
+    async with Passages.open(settings, reading) as passages:
 
-    async def search(look: Look) -> Found:
-        permissions = await permissions_of(claims, freshness, look.user_id)
-        nothing = Retrieved(query=Content.of(look.query), hits=0, walled=0, returned=0)
-        return Found([], nothing, permissions)
+        async def search(look: Look) -> Found:
+            permissions = await permissions_of(claims, freshness, look.user_id)
+            question = Question(text=look.query, limit=look.passages, collections=look.collections)
+            found = await passages.search(question, look.user_id, permissions.principals)
+            retrieved = Retrieved(
+                query=Content.of(look.query),
+                hits=found.hits,
+                walled=found.walled,
+                returned=found.returned,
+                incomplete=found.incomplete,
+            )
+            return Found([passage_of(each) for each in found.passages], retrieved, permissions)
 
-    yield search
+        yield search
+
+
+def passage_of(found: FoundPassage) -> Passage:
+    """A hit as the prompt and the record know it; its number is given when it is shown."""
+    hit = found.hit
+    quoted = Quoted(text=hit.text, title=hit.title, page=hit.page, heading=hit.heading)
+    shown = ShownPassage(
+        number=0,
+        collection_id=hit.collection_id,
+        document_id=hit.document_id,
+        version=hit.version,
+        passage=hit.passage,
+        title=hit.title,
+        page=hit.page,
+        start=hit.start,
+        end=hit.end,
+        heading=list(hit.heading),
+        score=hit.score,
+        score_text=hit.words,
+        score_vector=hit.meaning,
+    )
+    return Passage(quoted, shown)
 
 
 async def permissions_of(claims: Pool, freshness: Freshness, user_id: str) -> Permissions:
