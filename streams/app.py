@@ -117,31 +117,33 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> int:
         """Works until told to stop, or until it cannot go on; gives the exit code."""
+        stopped = asyncio.create_task(stop.wait())
         watching = asyncio.create_task(watch(self._glance))
-        starting = asyncio.create_task(self.app.start())
-        waits: list[asyncio.Task[Any]] = [
-            asyncio.create_task(stop.wait()),
-            asyncio.create_task(self.app.wait_until_stopped()),
-        ]
-        ends: list[asyncio.Future[Any]] = [*waits, self.runner.failed, watching]
+        working = asyncio.create_task(self._work())
+        ends: list[asyncio.Future[Any]] = [stopped, watching, working, self.runner.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        code = self._verdict(stop, watching)
+        code = self._verdict(stop, watching, working)
         self.tools.health.missing("start", "stopping")
-        for task in (watching, *waits):
-            task.cancel()
+        watching.cancel()
+        stopped.cancel()
         try:
             await asyncio.wait_for(self.app.stop(), self.tools.settings.limits.drain_seconds + STOP_SECONDS)
         except TimeoutError:
             log.error("could not stop in order; nothing unfinished was acked")
             os._exit(code or 1)
-        starting.cancel()
-        return code
+        working.cancel()
+        return code or self._verdict(stop, watching, working)  # a delivery may have failed during the drain
+
+    async def _work(self) -> None:
+        await self.app.start()
+        await self.app.wait_until_stopped()
 
     async def _glance(self) -> Glance:
         """Measures the lag, shows it, and says whether anything moves."""
         consumer = cast(StrictConsumer, self.app.consumer)
         behind = await self.ends.behind(consumer) if self._started else None
         backlog = None if behind is None else 0
+        self.metrics.lag.clear()  # what a rebalance took away is no longer ours to show
         for tp, found in (behind or {}).items():
             place = self._place(tp)
             self.metrics.lag.labels(*place).set(found.unfinished)
@@ -161,24 +163,24 @@ class Worker:
     def _place(self, tp: Any) -> Place:
         return Place(self.tools.settings.plain_name(tp.topic), tp.partition)
 
-    def _verdict(self, stop: asyncio.Event, watching: "asyncio.Task[None]") -> int:
-        """Why the worker ends, as an exit code, said once."""
+    def _verdict(self, stop: asyncio.Event, watching: "asyncio.Task[None]", working: "asyncio.Task[None]") -> int:
+        """Why the worker ends, as an exit code, and says it."""
         if self.runner.failed.done() and (cause := self.runner.failed.exception()) is not None:
             if isinstance(cause, StopWorker):
                 log.error("stopped for good: a person must look", reason=str(cause))
                 return EX_CONFIG
             log.error("a delivery could not be finished", exc_info=cause)
             return 1
-        if watching.done():
+        if watching.done() and not watching.cancelled():
             if isinstance(cause := watching.exception(), Stalled):
                 log.error("no progress", reason=str(cause))
                 return EX_SOFTWARE
             log.error("the watchdog failed", exc_info=cause)
             return 1
         if stop.is_set():
-            log.info("stopping", held=self.runner.held)
             return 0
-        log.error("Faust crashed", exc_info=self.app.crash_reason)
+        crash = working.exception() if working.done() and not working.cancelled() else None
+        log.error("Faust crashed", exc_info=self.app.crash_reason or crash)
         return 1
 
 

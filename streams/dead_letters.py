@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import defaultdict
 
 import structlog
 
@@ -18,6 +19,7 @@ log = structlog.get_logger()
 EX_CONFIG = 78
 """The exit code that a supervisor does not restart: sysexits' "something is configured wrong", a person must look."""
 ENVELOPE_BYTES = 64 * 1024  # what key and headers may take within a dead letter
+REMEMBERED = 10_000
 ENVELOPE_HEADER = "turnlog-envelope-sha256"
 
 
@@ -40,7 +42,8 @@ class Burial:
         self._limit, self._record_bytes = settings.limits.dead_letters_in_a_row, settings.limits.record_bytes
         self._worker, self._publisher, self._objects = settings.kafka_name(worker), publisher, objects
         self._metrics, self._ours = metrics, ours
-        self._row: dict[str, int] = {}
+        self._row: dict[str, int] = {}  # since the last readable record of the topic, in the order of work
+        self._buried: dict[tuple[str, int], set[int]] = defaultdict(set)  # offsets, for rows in the order of the log
 
     def check_size(self, record: Record) -> None:
         """Raises Undecodable for a record that is larger than ours may be (a compressed batch can hold such)."""
@@ -60,18 +63,37 @@ class Burial:
         if self._row.pop(topic, 0):
             self._metrics.in_a_row.labels(topic).set(0)
 
-    def count(self, topic: str) -> None:
-        """One more in a row; raises StopWorker at the limit on a topic that only we write, else it only alarms."""
+    def count(self, record: Record) -> None:
+        """One more in a row; raises StopWorker at the limit on a topic that only we write, else it only alarms.
+
+        Keys run beside each other, so a row counts both ways: no readable record of the topic came between in the order
+        of work, or none lies between in the partition.
+        """
+        topic = record.topic
         row = self._row[topic] = self._row.get(topic, 0) + 1
-        self._metrics.in_a_row.labels(topic).set(row)
-        if row % self._limit:
-            return
-        if topic in self._ours:
+        run = self._run(record)
+        in_a_row = max(row, run)
+        self._metrics.in_a_row.labels(topic).set(in_a_row)
+        if in_a_row >= self._limit and topic in self._ours:
             raise StopWorker(
-                f"{row} dead letters in a row on {topic}, which only we write: this worker does not understand its own "
-                "topics, probably an older version of it; nothing after them was committed"
+                f"{in_a_row} dead letters in a row on {topic}, which only we write: this worker does not understand "
+                "its own topics, probably it is an older version; nothing after them was committed"
             )
-        log.error("alarm: an inbox sends nothing but unreadable records", topic=topic, in_a_row=row)
+        if row % self._limit == 0 or run == self._limit:
+            log.error("alarm: an inbox sends nothing but unreadable records", topic=topic, in_a_row=in_a_row)
+
+    def _run(self, record: Record) -> int:
+        """How many neighbours in the log, this record among them, are dead letters."""
+        buried = self._buried[record.topic, record.partition]
+        if len(buried) >= REMEMBERED:
+            buried.clear()
+        buried.add(record.offset)
+        first = last = record.offset
+        while first - 1 in buried and last - first < self._limit:
+            first -= 1
+        while last + 1 in buried and last - first < self._limit:
+            last += 1
+        return last - first + 1
 
     async def _letter(self, record: Record, reason: str) -> DeadLetter:
         """Everything of the record; what does not fit beside the rest lies in object storage, by its hash."""

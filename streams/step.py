@@ -186,7 +186,7 @@ class Delivery:
         if isinstance(exc, Undecodable) and said is not None:
             outputs = await self._patiently(record.topic, lambda: said(record, exc))
             await self._patiently(record.topic, lambda: self._publish(self._sealed(outputs)))
-        self._burial.count(record.topic)
+        self._burial.count(record)
 
     def _sealed(self, outputs: Outputs) -> Sealed:
         """Outputs with their bytes: one that cannot be a record is found here, where the handler answers for it."""

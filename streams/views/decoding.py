@@ -30,7 +30,7 @@ class Decoding:
                 found.append(await self._received(record))
             except Undecodable as exc:
                 await self._burial.bury(record, str(exc))
-                self._burial.count(topic)
+                self._burial.count(record)
             else:
                 self._burial.readable(topic)
         return found

@@ -448,6 +448,18 @@ async def test_a_readable_record_ends_the_row(stand: Stand) -> None:
     await bury(stand, delivery, 19)
 
 
+async def test_a_readable_record_that_lies_behind_the_row_but_is_done_first_does_not_end_it(stand: Stand) -> None:
+    delivery = stand.delivery(*steps(nothing))
+    row, behind = [garbage(stand) for _ in range(20)], stand.record(DOCUMENTS, withdrawn("behind"))
+    for record in row[:10]:
+        await delivery.deliver(record)
+    await delivery.deliver(behind)
+    for record in row[10:19]:
+        await delivery.deliver(record)
+    with pytest.raises(StopWorker):
+        await delivery.deliver(row[19])
+
+
 async def test_dead_letters_of_an_inbox_only_alarm(stand: Stand, capsys: pytest.CaptureFixture[str]) -> None:
     delivery = stand.delivery(*steps(nothing), ours=False)
     await bury(stand, delivery, 41)

@@ -78,7 +78,7 @@ async def test_an_inbox_full_of_poison_stops_nobody_and_loses_nothing(chaos: Cha
     assert sorted(letter.offset for letter in found) == list(range(47))
     (large,) = [letter for letter in found if letter.value_sha256]
     assert (large.offset, large.value) == (45, None)
-    assert chaos.output("admits").count("alarm") == 2
+    assert "alarm: an inbox" in chaos.output("admits")
 
 
 def document(name: str) -> DocumentPublished:
