@@ -27,15 +27,27 @@ from tests.api.walking import Call, Json, Untaught, Words, calls
 HARMLESS: dict[str, Any] = {
     "after": "",
     "cursor": "",
+    "deadline_seconds": 60,
     "document_id": DOCUMENT,  # a name within its collection
     "enabled": True,
     "expires_at": "2999-01-01T00:00:00Z",
+    "idempotency-key": "once",
+    "last-event-id": "0.0.0",
+    "last_event_id": "0.0.0",
     "limit": 10,
+    "max_tokens": 5,
     "model": "answerer",
     "name": "a name",
+    "passages": 1,
+    "question": "who?",
     "requests_per_minute": 1,
     "scopes": ["search"],
+    "seed": 1,
     "service": False,
+    "stop": ["."],
+    "temperature": 0,
+    "title": "a title",
+    "top_p": 1,
     "turns_in_flight": 1,
 }
 NOBODYS = {  # tables that hold nothing of anybody
