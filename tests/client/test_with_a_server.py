@@ -1,0 +1,117 @@
+"""The command line against a whole installation: publish, search, ask, stop, take back."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.settings import Settings
+from tests.client.running import Running, running
+from tests.code import ROOT
+from turnlog import Problem, Turnlog
+from turnlog.model import Delta
+from turnlog.stream import Answer
+
+WORDS = "words: count={count} delay_ms=5"
+HANDBOOK = "# Night shift\n\nThe pump in hall 3 stops at two o'clock for eleven minutes. Grace is on call.\n"
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(settings, tmp_path_factory.mktemp("running")) as found:
+        yield found
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[Turnlog]:
+    with Turnlog.open(server.url, server.key) as opened:
+        yield opened
+
+
+def start(server: Running, *arguments: str) -> subprocess.Popen[str]:
+    """The command as people start it."""
+    given = os.environ | {"TURNLOG_URL": server.url, "TURNLOG_KEY": server.key, "PYTHONPATH": str(ROOT / "client")}
+    command = [sys.executable, "-m", "turnlog.main", *arguments]
+    return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(server: Running, *arguments: str) -> tuple[int, str, str]:
+    process = start(server, *arguments)
+    said, noted = process.communicate(timeout=60)
+    return process.returncode, said, noted
+
+
+def test_status_is_ready_and_every_model_answers(server: Running) -> None:
+    code, said, noted = run(server, "status")
+    assert (code, noted) == (0, "")
+    assert f"{server.url} is ready" in said
+    assert "model words: answers" in said
+
+
+def test_an_answer_is_streamed_and_equals_its_record(client: Turnlog) -> None:
+    turn = client.ask(WORDS.format(count=64), model="words")
+    answer = Answer()
+    deltas = 0
+    for item in client.events(turn.turn_id):
+        answer.take(item)
+        deltas += isinstance(item, Delta)
+    assert answer.ended is not None
+    assert answer.ended.status == "completed"
+    assert deltas > 3
+    assert client.turn(turn.turn_id)["answer"] == answer.text
+
+
+def test_a_conversation_goes_on(server: Running) -> None:
+    code, said, _ = run(server, "ask", "--json", "--model", "words", WORDS.format(count=3))
+    first = json.loads(said)
+    assert (code, first["status"]) == (0, "completed")
+    _, said, _ = run(server, "ask", "--json", "-m", "words", "-c", first["conversation_id"], WORDS.format(count=3))
+    assert json.loads(said)["conversation_id"] == first["conversation_id"]
+
+
+def test_ctrl_c_stops_the_model_and_keeps_what_there_is(server: Running, client: Turnlog) -> None:
+    process = start(server, "ask", "--json", "--model", "words", "words: count=2000 delay_ms=20")
+    killer = threading.Timer(2.5, lambda: process.send_signal(signal.SIGINT))
+    killer.start()
+    said, noted = process.communicate(timeout=60)
+    told = json.loads(said)
+    assert (process.returncode, told["status"], noted) == (130, "stopped", "")
+    assert told["text"] == client.turn(told["turn_id"])["answer"]
+    assert 0 < len(told["text"].split()) < 2000
+
+
+def test_a_published_document_is_found_cited_and_taken_back(server: Running, tmp_path: Path) -> None:
+    page = tmp_path / "night-shift.md"
+    page.write_text(HANDBOOK)
+    code, said, noted = run(server, "publish", "--to", "handbook", "--create", str(page))
+    assert (code, noted) == (0, "")
+    assert said.startswith("handbook/night-shift.md  live")
+
+    code, said, _ = run(server, "search", "--in", "handbook", "--json", "when does the pump stop")
+    assert (code, json.loads(said)[0]["document_id"]) == (0, "night-shift.md")
+    assert "eleven minutes" in json.loads(said)[0]["text"]
+
+    code, said, _ = run(server, "ask", "--in", "handbook", "When does the pump in hall 3 stop?")
+    assert code == 0
+    assert "eleven minutes" in said
+    assert "[1] Night shift (handbook/night-shift.md)" in said
+
+    code, said, _ = run(server, "documents", "list", "handbook")
+    assert "night-shift.md" in said
+    assert run(server, "documents", "delete", "handbook", "night-shift.md")[0] == 0
+    assert json.loads(run(server, "search", "--in", "handbook", "--json", "pump")[1]) == []
+
+
+def test_another_keys_turn_does_not_exist(server: Running, client: Turnlog) -> None:
+    with Turnlog.open(server.url, "tl_nonsense") as stranger, pytest.raises(Problem) as problem:
+        stranger.models()
+    assert (problem.value.status, problem.value.exit_code) == (401, 4)
+    with pytest.raises(Problem) as missing:
+        client.turn("00000000-0000-7000-8000-000000000000")
+    assert missing.value.status == 404
