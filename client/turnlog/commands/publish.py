@@ -70,7 +70,13 @@ def publish(
 def _publish(
     server: Turnlog, progress: Progress, collection: str, source: Source, title: str | None, wait: bool, quiet: bool
 ) -> Document:
-    task = progress.add_task(printable(source.document_id), total=len(source.content))
+    name = printable(source.document_id)
+    task = progress.add_task(name, total=len(source.content))
+
+    def sent(count: int) -> None:
+        indexing = wait and count == len(source.content)
+        progress.update(task, completed=count, description=f"{name}: indexing" if indexing else name)
+
     began = time.monotonic()
     try:
         document = server.publish(
@@ -80,7 +86,7 @@ def _publish(
             media_type=source.media_type,
             title=title,
             wait=wait,
-            sent=lambda count: progress.update(task, completed=count),
+            sent=sent,
         )
     except Problem as problem:
         raise TurnlogError(f"{source.document_id}: {problem.cause}", _cure(problem, collection)) from problem
