@@ -9,9 +9,10 @@ ROOT = Path(__file__).parents[1]
 
 
 def sources(*places: str) -> Iterator[Path]:
-    """The Python files of packages or folders, by name."""
+    """The Python files of packages and folders, by name; a file is itself."""
     for place in places:
-        yield from sorted((ROOT / place).rglob("*.py"))
+        path = ROOT / place
+        yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
 @cache

@@ -97,8 +97,8 @@ ACCESS_CHANGES = Topic(
         UserCreated, UserSwitched, KeyCreated, KeyRevoked, GroupCreated, GroupMemberAdded, GroupMemberRemoved,
         GroupDeleted, CollectionCreated, CollectionReadersChanged, CollectionDeleted,
     ),
-    None, ("api",), ("views",),
-    "Who may do what. Keys as hashes only.",
+    None, ("api", "ops"), ("views",),
+    "Who may do what. Keys as hashes only. The first user is said by `ops`.",
 )  # fmt: skip
 DEAD_LETTERS = Topic(
     "dead-letters", "original key", (DeadLetter,), timedelta(days=30), ("chat", "inboxes", "documents", "views"), (),

@@ -6,18 +6,19 @@ import pytest
 
 from schemas.all import EVENTS
 from schemas.event import Event
-from tests.code import made, named, sources, tree_of
+from tests.code import ROOT, made, named, sources, tree_of
 from topics.catalogue import DEAD_LETTERS, PARTITIONS, Topic, document_key, inbox
 from topics.generate import EVERY
 
 PAIRS = [(topic, event) for topic in EVERY for event in topic.events]
 FOLDERS = {
-    "api": ("api",),
+    "api": ("api", "infra/access.py"),
+    "ops": ("ops", "infra/access.py"),
     "chat": ("streams/chat",),
     "inboxes": ("streams/inboxes",),
     "documents": ("streams/documents",),
     "views": ("streams/views",),
-    "source local": ("ops", "docs"),  # what publishes the sample collection, and the example for other systems
+    "source local": ("examples", "docs"),  # what other systems copy
     "publishers": ("tests",),  # they are outside: tests stand for them
 }
 DELIVERY = ("streams",)  # dead letters are made once, for all workers
