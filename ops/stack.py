@@ -55,15 +55,7 @@ class Stack:
     def __init__(self, installation: Installation, say: Say, *, ours: tuple[Ours, ...] = OURS) -> None:
         self.installation, self._say, self._ours = installation, say, ours
         self._there: dict[str, asyncio.Event] = {part.name: asyncio.Event() for part in parts()}
-        self._parts: dict[str, Path] = {}
-        self._local = Local(
-            installation.local.data,
-            installation.local.cache,
-            installation.local.ports,
-            installation.local.account,
-            self._parts,
-        )
-        self.installation = Installation(installation.folder, self._local)
+        self._local = installation.local
         self.supervisor = Supervisor([*self._server_jobs(), *self._our_jobs()], say)
         self.provisioned = asyncio.Event()
 
@@ -130,7 +122,7 @@ class Stack:
             await asyncio.to_thread(self._local.keep_archives)
 
     def _arrived(self, name: str, folder: Path) -> None:
-        self._parts[name] = folder
+        self._local.parts[name] = folder
         if name == "model":
             self.installation.write_environment()
         self._there[name].set()
@@ -138,7 +130,7 @@ class Stack:
     async def _fetch(self) -> None:
         for name, folder in (await asyncio.to_thread(complete)).items():
             self._arrived(name, folder)
-        if len(self._parts) == len(self._there):
+        if len(self._local.parts) == len(self._there):
             return
         async with child("ops.fetch", environment=with_certificates(os.environ)) as fetcher:
             assert fetcher.stdout is not None

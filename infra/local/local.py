@@ -1,7 +1,6 @@
 """What every server of a local installation is told: folders, ports, account."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +13,13 @@ JAVA_SERVERS = ("kafka", "opensearch", "registry")
 
 @dataclass(frozen=True)
 class Local:
-    """`data`: a folder below it for each server. `parts`: folders of what servers are made of, by name."""
+    """`data`: a folder below it for each server. `parts`: what servers are made of, by name, as it arrives."""
 
     data: Path
     cache: Path
     ports: Ports
     account: Account
-    parts: Mapping[str, Path]
+    parts: dict[str, Path]
 
     def folder(self, server: str) -> Path:
         """The server's own folder."""
