@@ -9,7 +9,12 @@ from typer.testing import CliRunner
 from tests.code import ROOT
 from turnlog.main import app
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "topics" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "topics" / "README.md",
+    ROOT / "client" / "README.md",
+]
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
