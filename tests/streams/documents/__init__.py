@@ -1,0 +1,1 @@
+"""Documents, from the log to the index."""
