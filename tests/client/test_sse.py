@@ -1,5 +1,7 @@
 """Server-sent events, wherever the network cuts them."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ BODY = b"".join(whole_stream())
 @given(st.lists(st.integers(0, len(BODY)), max_size=30))
 def test_events_are_the_same_wherever_a_chunk_ends(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(BODY)]
-    chunks = [BODY[start:end] for start, end in zip(places, places[1:], strict=False)]
+    chunks = [BODY[start:end] for start, end in pairwise(places)]
     assert list(parse(lines(chunks))) == list(parse(lines([BODY])))
 
 
