@@ -19,6 +19,7 @@ from infra.postgres.pool import Pool, open_pool
 from infra.providers.status import ModelStatuses
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
+from retrieval.search import Search
 from schemas.codec import Codec
 from schemas.errors import Unavailable
 from topics.catalogue import OURS
@@ -42,6 +43,7 @@ class Services:
     models: ModelStatuses
     accept: Accept
     live: LiveAnswers
+    search: Search
 
 
 @asynccontextmanager
@@ -66,7 +68,10 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
         accept = await stack.enter_async_context(Accept.open(db, publisher, settings.limits))
         with waiting(health, "answers-live", "reading the answers that run"):
             live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db))
-        yield Services(settings, health, codec, publisher, objects, db, freshness, keyring, rates, models, accept, live)
+        search = await stack.enter_async_context(Search.open(settings, db))
+        yield Services(
+            settings, health, codec, publisher, objects, db, freshness, keyring, rates, models, accept, live, search
+        )
 
 
 @contextmanager
