@@ -54,9 +54,10 @@ def check_words(title: str | None, url: str | None) -> None:
         scheme = urlsplit(url).scheme
     except ValueError:
         scheme = ""
-    if scheme not in ("http", "https") or len(url) > URL_CHARACTERS:
+    if scheme not in ("http", "https") or len(url) > URL_CHARACTERS or not url.isprintable():
         raise refused(
-            "invalid-url", f"a url begins with http:// or https:// and has at most {URL_CHARACTERS} characters"
+            "invalid-url",
+            f"a url begins with http:// or https://, is printable, and has at most {URL_CHARACTERS} characters",
         )
 
 
@@ -70,5 +71,7 @@ def readers_of(given: Sequence[str] | None, allowed: Collection[str] = ("*",)) -
         if not re.fullmatch(PRINCIPAL, reader):
             raise refused("invalid-reader", f"{reader[:100]!r} is no principal: write user:ID, group:NAME or public")
         if "*" not in allowed and reader not in allowed:
-            raise refused("not-allowed", f"this inbox may not set {reader} as a reader")
+            raise refused(
+                "reader-not-allowed", f"the inbox may not set {reader} as a reader: see its `readers` in inboxes.yaml"
+            )
     return sorted(set(given))

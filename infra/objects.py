@@ -23,7 +23,7 @@ class Objects:
     """Content-addressed objects in a local folder or a bucket."""
 
     def __init__(self, store: ObjectStore, inline_bytes: int) -> None:
-        self._store, self._inline_bytes = store, inline_bytes
+        self._store, self.inline_bytes = store, inline_bytes
 
     @classmethod
     def open(cls, settings: Settings) -> "Objects":
@@ -66,7 +66,7 @@ class Objects:
     async def content_of(self, words: str | bytes) -> Content:
         """Content that lies inline up to the limit (256 kB), else as an object."""
         data = words.encode() if isinstance(words, str) else words
-        if len(data) <= self._inline_bytes:
+        if len(data) <= self.inline_bytes:
             return Content(inline=data, size=len(data))
         return Content(object_sha256=await self.put(data), size=len(data))
 

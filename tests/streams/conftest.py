@@ -20,7 +20,7 @@ from streams.metrics import WorkerMetrics
 from streams.step import Delivery, Step
 from streams.tries import PostgresTries
 from tests.kafka_reading import all_of
-from topics.catalogue import DEAD_LETTERS, DOCUMENT_STATUS, DOCUMENTS, DOCUMENTS_LOCAL, TURNS, Topic
+from topics.catalogue import DOCUMENTS_LOCAL, OURS, Topic
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Stand:
 async def stand(settings: Settings) -> AsyncIterator[Stand]:
     """Opened once a module; the topics keep what earlier tests of it wrote."""
     registry = RegistryClient(settings)
-    await registry.load((TURNS, DOCUMENTS, DOCUMENT_STATUS, DOCUMENTS_LOCAL, DEAD_LETTERS))
+    await registry.load((*OURS, DOCUMENTS_LOCAL))
     codec = Codec(registry)
     async with Publisher.open(settings, codec) as publisher, open_pool(settings, "documents", size=2) as db:
         yield Stand(settings, codec, publisher, Objects.open(settings), db)

@@ -1,0 +1,1 @@
+"""What outside systems say: checked, and made ours."""
