@@ -1,5 +1,6 @@
 """/v1/turns: ask, follow, stop, look."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -25,6 +26,9 @@ ConversationPath = Annotated[str, Path(alias="conversation_id", pattern=UUID)]
 TurnPath = Annotated[str, Path(alias="turn_id", pattern=UUID)]
 IdempotencyKey = Annotated[str | None, Header(description="the same key and body: the same turn, for 24 h")]
 LastEventId = Annotated[str | None, Header(description="where a reader was: attempt.seq.position")]
+ENDED = ("completed", "stopped", "failed")
+FOLDED_SECONDS = 2.0
+LOOK_SECONDS = 0.05
 ONE = """
 select r.reference as turn_id, coalesce(v.conversation_id, r.record_key) as conversation_id,
   coalesce(v.asked_at, r.created_at) as asked_at, coalesce(v.model, a.model) as model, v.question, v.question_sha256,
@@ -127,13 +131,23 @@ async def get_turn(turn_id: TurnPath, caller: Chats, services: Opened) -> Turn:
     look = services.live.look(caller, turn_id)
     if await look.conversation() is None:
         raise not_found(f"turn {turn_id}")
+    row = await _row(services, caller, turn_id)
+    waited = 0.0
+    while row["status"] in ENDED and row["recorded_at"] is None and waited < FOLDED_SECONDS:
+        waited += LOOK_SECONDS  # sealed: the views have it in a moment, and with it all that is not its text
+        await asyncio.sleep(LOOK_SECONDS)
+        row = await _row(services, caller, turn_id)
+    told = await look.told()
+    return await _turn(services, row, told.text if told else None)
+
+
+async def _row(services: Services, caller: Caller, turn_id: str) -> dict[str, Any]:
     async with caller.reading(services.db) as db:
         cursor = await db.execute(ONE.encode(), {"turn": turn_id})
         row = await cursor.fetchone()
         names = [column.name for column in cursor.description or ()]
     assert row is not None
-    told = await look.told()
-    return await _turn(services, dict(zip(names, row, strict=True)), told.text if told else None)
+    return dict(zip(names, row, strict=True))
 
 
 async def _turn(services: Services, row: dict[str, Any], answer: str | None) -> Turn:
