@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from api import problems
 from api.limits import Limited, RequestMetrics
-from api.routes import collections, conversations, groups, keys, me, models, turns, users
+from api.routes import collections, conversations, groups, keys, me, models, search, turns, users
 from api.services import Services, open_services
 from infra.health import Health
 from infra.metrics import exposition, new_registry
@@ -18,9 +18,13 @@ from infra.settings import Settings
 
 ROUTERS = (
     me.router, keys.router, users.router, groups.router, collections.router, models.router, conversations.router,
-    turns.router,
+    turns.router, search.router,
 )  # fmt: skip
 WATCH_SECONDS = 1
+ABOUT = """Chat and retrieval as one event pipeline. Say who you are with `Authorization: Bearer tl_...`.
+
+A write answers with `x-turnlog-position`; a read that sends it back as `x-turnlog-after` (or `?after=`) sees that
+write, or says 202 when it is not folded within 2 s. Every error is a problem (RFC 9457)."""
 log = structlog.get_logger()
 
 
@@ -40,7 +44,13 @@ def create_app(settings: Settings, failed: Callable[[BaseException], None] | Non
                 await opening
 
     health = Health(new_registry())
-    app = FastAPI(title="Turnlog", version="0.1.0", lifespan=lifespan, description=__doc__)
+    app = FastAPI(
+        title="Turnlog",
+        version="0.1.0",
+        lifespan=lifespan,
+        description=ABOUT,
+        responses={422: problems.DESCRIBED, "default": problems.DESCRIBED},
+    )
     app.state.health, app.state.services = health, None
     app.add_middleware(Limited, settings.limits, RequestMetrics(health.registry))
     problems.install(app)

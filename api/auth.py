@@ -3,15 +3,19 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
 
 from api.caller import Caller
 from api.consistency import wait_if_asked
 from api.problems import Problem
 from api.services import Opened, Services
 
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False, bearerFormat="tl_..."))]
 
-async def authenticated(request: Request, services: Opened) -> Caller:
+
+async def authenticated(request: Request, services: Opened, _key: Bearer) -> Caller:
     """The caller of a request; raises 401, or 429 when the key's rate is spent.
 
     A request that says `x-turnlog-after` waits here, and is then judged by the rights as they are after it.

@@ -13,6 +13,23 @@ from starlette.exceptions import HTTPException
 from schemas.errors import Invalid, Refused, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
+DESCRIBED: dict[str, Any] = {
+    "description": "A problem (RFC 9457). `type` is stable, `detail` is for people.",
+    "content": {
+        MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string", "examples": ["urn:turnlog:not-found"]},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                },
+            }
+        }
+    },
+}
 RETRY_SECONDS = 2
 KINDS = {400: "invalid", 413: "too-large"}
 

@@ -29,6 +29,10 @@ def conninfo(settings: Settings, role: Role) -> str:
         user=f"turnlog_{role}",
         password=settings.postgres_password(role).get_secret_value(),
         connect_timeout=5,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
         application_name=f"turnlog {role}",
     )
 

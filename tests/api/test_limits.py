@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from api.limits import check_depth
 from api.problems import Problem
+from schemas.answers import AnswerRecorded
 from tests.api.house import House, serving, until_ready
+from tests.examples import example
+from topics.catalogue import ANSWERS
 
 JSON = {"content-type": "application/json"}
 
@@ -109,3 +113,38 @@ async def test_one_spent_key_does_not_slow_another(house: House) -> None:
     spent, fresh = await house.key("pia", "chat", requests_per_minute=1), await house.key("pia", "chat")
     assert [(await spent.get("/v1/me")).status_code for _ in range(3)] == [200, 429, 429]
     assert (await fresh.get("/v1/me")).status_code == 200
+
+
+async def test_a_question_over_32000_characters_is_refused_and_one_of_32000_is_not(house: House) -> None:
+    quinn = await house.user("quinn")
+    conversation = (await quinn.post("/v1/conversations", json={})).json()["conversation_id"]
+    fits, over = {"question": "ä" * 32_000}, {"question": "ä" * 32_001}
+    assert (await quinn.post(f"/v1/conversations/{conversation}/turns", json=fits)).status_code == 202
+    assert (await quinn.post(f"/v1/conversations/{conversation}/turns", json=over)).status_code == 422
+
+
+async def test_a_person_has_eight_turns_in_flight_on_all_keys_and_an_answer_gives_a_place_back(
+    house: House,
+) -> None:
+    """No chat worker runs: the answer is put on the log by hand."""
+    fay = await house.user("fay")
+    second = await house.key("fay")
+    conversation = (await fay.post("/v1/conversations", json={})).json()["conversation_id"]
+    path, ask = f"/v1/conversations/{conversation}/turns", {"question": "?"}
+    answers = await asyncio.gather(*((fay, second)[n % 2].post(path, json=ask) for n in range(12)))
+    assert sorted(one.status_code for one in answers) == [202] * 8 + [429] * 4
+    is_problem(next(one for one in answers if one.status_code == 429), 429, "turns-in-flight")
+    turn_id = next(one for one in answers if one.status_code == 202).json()["turn_id"]
+    record = replace(example(AnswerRecorded), turn_id=turn_id, conversation_id=conversation, parent_turn_id=None)
+    await house.tell(ANSWERS, conversation, record)
+    assert [(await fay.post(path, json=ask)).status_code for _ in range(2)] == [202, 429]
+
+
+async def test_a_key_with_places_of_its_own_takes_none_of_its_users(house: House) -> None:
+    gil = await house.user("gil")
+    service = await house.key("gil", turns_in_flight=20)
+    conversation = (await gil.post("/v1/conversations", json={})).json()["conversation_id"]
+    path, ask = f"/v1/conversations/{conversation}/turns", {"question": "?"}
+    answers = await asyncio.gather(*(service.post(path, json=ask) for _ in range(21)))
+    assert sorted(one.status_code for one in answers) == [202] * 20 + [429]
+    assert (await gil.post(path, json=ask)).status_code == 202

@@ -1,6 +1,8 @@
 """The API before, and without, its servers."""
 
 import asyncio
+import socket
+import sys
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ from schemas.codec import Codec
 from schemas.event import Event
 from tests.api.house import House, folding, serving, superuser, until_ready
 from tests.conftest import installation
+from tests.environment import environment
 from tests.servers import Servers
 from topics.catalogue import ACCESS_CHANGES
 
@@ -57,8 +60,48 @@ async def test_a_database_that_went_back_closes_the_doors_until_its_rights_are_f
                 [house.settings.postgres_database] * 2,
             )
         await until(http, 503, "views")
-        await put(house.settings, UserCreated(user_id="late", name="Late", created_by="test"))
+        await put(house.settings, UserCreated(user_id="lea", name="Lea", created_by="test"))
         await until_ready(url)
+
+
+async def test_the_process_tells_no_secret_and_stops_in_order(house: House) -> None:
+    liv = await house.user("liv")
+    key = liv.headers["authorization"].removeprefix("Bearer ")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "api",
+        env=environment(house.settings, TURNLOG_API_PORT=str(port)),
+        stderr=asyncio.subprocess.STDOUT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    url = f"http://127.0.0.1:{port}"
+    async with asyncio.timeout(30):
+        while not await listens(port):
+            await asyncio.sleep(0.05)
+    await until_ready(url)
+    client = await house.client(key, url)
+    assert (await client.get("/v1/me")).status_code == 200
+    await client.post("/v1/keys", content=key.encode(), headers={"content-type": "application/json"})
+    await (await house.client(key[:-1] + "!", url)).get("/v1/me")
+    process.terminate()
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    assert b"ready" in said
+    assert key[-20:].encode() not in said
+
+
+async def listens(port: int) -> bool:
+    """Whether somebody answers there."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 async def until(http: httpx.AsyncClient, status: int, waits_for: str) -> None:
