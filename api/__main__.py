@@ -1,6 +1,8 @@
 """The API: `python -m api`."""
 
+import signal
 import sys
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -37,8 +39,14 @@ def main() -> int:
             timeout_graceful_shutdown=max(1, round(settings.limits.drain_seconds)),
         )
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)  # uvicorn stops in order at the first one, and raises it again at the end
     server.run()
     return 1 if causes or not server.started else 0
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 if __name__ == "__main__":
