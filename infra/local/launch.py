@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infra.local.layout import make_private, write_private
 from infra.local.processes import birth_of, kill_group
-from infra.local.server import Server, Started, WouldNotStart, hint, last_lines
+from infra.local.server import Server, Started, WouldNotStart, hint, last_lines, trouble
 
 LOG_KEPT_BYTES = 20_000_000
 
@@ -87,7 +87,9 @@ async def until_ready(running: Running) -> None:
     said = running.started.said()
     code = running.process.returncode
     why = f"ended with {_meaning(code)}" if code is not None else f"was not ready after {server.start_seconds:.0f} s"
-    raise WouldNotStart(f"{server.name} {why}. Its last lines:\n{last_lines(said)}\n{hint(said, server.log)}")
+    raise WouldNotStart(
+        f"{server.name} {why}. Its last lines:\n{trouble(said)}{last_lines(said)}\n{hint(said, server.log)}"
+    )
 
 
 def _meaning(code: int) -> str:

@@ -54,7 +54,9 @@ class Server:
         return self.folder / "log"
 
 
-TROUBLE = re.compile(r"error|exception|fatal|cannot|failed|refused", re.IGNORECASE)
+TROUBLE = re.compile(
+    r"(?:^|[\s:\[\"])(?:error|fatal|exception|cannot|failed|refused)\b|\w(?:Error|Exception)\b", re.IGNORECASE
+)
 
 
 class WouldNotStart(Exception):
@@ -78,7 +80,12 @@ def hint(said: str, log: Path) -> str:
 
 
 def last_lines(said: str, count: int = 10) -> str:
-    """What a log says of errors, and its end, for people."""
+    """The end of a log, for people."""
     lines = [" ".join(line.split())[:300] for line in said.splitlines() if line.strip()]
-    early = [line for line in lines[:-count] if TROUBLE.search(line)]
-    return "\n".join(f"    {line}" for line in early[-count // 2 :] + lines[-count:]) or "    (it said nothing)"
+    return "\n".join(f"    {line}" for line in lines[-count:]) or "    (it said nothing)"
+
+
+def trouble(said: str, count: int = 5) -> str:
+    """What a log says of errors before its end: the cause often stands there."""
+    lines = "\n".join(line for line in said.splitlines()[:-count] if TROUBLE.search(line))
+    return f"{last_lines(lines, count)}\n" if lines else ""
