@@ -40,7 +40,7 @@ class Page(BaseModel):
     cursor: str
 
 
-def page(
+async def page(
     limit: Annotated[int, Query(ge=1, le=1000, description="items at most")] = 100,
     cursor: Annotated[str, Query(pattern=r"^[^\x00]{0,600}$", description="the last id of the page before")] = "",
 ) -> Page:

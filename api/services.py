@@ -82,7 +82,7 @@ def waiting(health: Health, server: str, why: str) -> Iterator[None]:
     health.there(server)
 
 
-def opened(request: Request) -> Services:
+async def opened(request: Request) -> Services:
     """The services, for a route; raises Unavailable naming what they wait for."""
     found: Services | None = request.app.state.services
     if found is None:
