@@ -1,5 +1,6 @@
 """The client: every route that people use, typed; what fails in passing is tried again by itself."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,10 +8,14 @@ from typing import Any
 from urllib.parse import quote
 
 from turnlog.connection import Connection
-from turnlog.errors import Problem
+from turnlog.errors import Problem, TurnlogError
 from turnlog.http import Http, Upload
 from turnlog.model import Document, Model, Passage, StreamItem, Turn, read
 from turnlog.stream import follow, passage_of
+
+LARGE_BYTES = 4 * 1024 * 1024  # larger documents go ahead as objects; a request holds 8 MiB
+INDEXED_SECONDS = 900.0
+POLL_SECONDS = 0.5
 
 
 class Turnlog:
@@ -73,18 +78,45 @@ class Turnlog:
         wait: bool = False,
         sent: Callable[[int], None] = lambda _: None,
     ) -> Document:
-        """Publishes a document's next version; with `wait`, comes back when it can be found.
+        """Publishes a document's next version; with `wait`, comes back when it can be found, or has failed.
 
         `sent` is told how many bytes were sent so far; after a failure it begins again at 0.
         """
-        told = self._write(
-            "PUT",
-            _document(collection_id, document_id),
-            content=Upload(content, sent),
-            params=_said({"title": title, "wait": "searchable" if wait else None}),
-            headers={"content-type": media_type, "content-length": str(len(content))},
+        said = _said({"title": title, "wait": "searchable" if wait else None})
+        if len(content) > LARGE_BYTES:
+            said["object_sha256"] = self._upload("/v1/objects", content, sent)["sha256"]
+            content = b""
+        path = _document(collection_id, document_id)
+        told = self._upload(path, content, sent, params=said, headers={"content-type": media_type})
+        document = read(Document, told)
+        return self._settled(document) if wait else document
+
+    def _upload(
+        self,
+        path: str,
+        content: bytes,
+        sent: Callable[[int], None],
+        params: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        length = {"content-length": str(len(content))}
+        return self._write(
+            "PUT", path, headers={**length, **(headers or {})}, params=params, content=Upload(content, sent)
         )
-        return read(Document, told)
+
+    def _settled(self, document: Document) -> Document:
+        """Asks on when the server did not want to wait any longer."""
+        deadline = time.monotonic() + INDEXED_SECONDS
+        while document.state == "queued":
+            if time.monotonic() > deadline:
+                waits = f"it waits for {document.waiting_for}" if document.waiting_for else "others are before it"
+                raise TurnlogError(
+                    f"{document.key} is accepted, but after {INDEXED_SECONDS:.0f} s not indexed: {waits}",
+                    "It will be: look with `turnlog documents show`.",
+                )
+            time.sleep(POLL_SECONDS)
+            document = self.document(document.collection_id, document.document_id)
+        return document
 
     def document(self, collection_id: str, document_id: str) -> Document:
         """What has become of a document."""
@@ -92,14 +124,17 @@ class Turnlog:
 
     def documents(self, collection_id: str) -> Iterator[Document]:
         """Every document of a collection, page by page."""
-        after: str | None = None
+        cursor: str | None = None
         while True:
             page = self._http.json(
-                "GET", f"/v1/collections/{quote(collection_id, safe='')}/documents", params=_said({"after": after})
+                "GET",
+                f"/v1/collections/{quote(collection_id, safe='')}/documents",
+                params=_said({"cursor": cursor}),
+                fresh=True,
             )
             yield from (read(Document, told) for told in page["documents"])
-            after = page.get("next")
-            if not after:
+            cursor = page["next"]
+            if not cursor:
                 return
 
     def delete(self, collection_id: str, document_id: str) -> None:
@@ -111,7 +146,7 @@ class Turnlog:
     ) -> list[Passage]:
         """The passages that answer best, among those this key may read."""
         told = self._http.json(
-            "POST", "/v1/search", json=_said({"query": query, "collections": collections, "limit": limit})
+            "POST", "/v1/search", json=_said({"query": query, "collections": collections, "limit": limit}), fresh=True
         )
         return [passage_of(passage) for passage in told["passages"]]
 

@@ -52,7 +52,7 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A document and what has become of its newest version."""
+    """A document and what has become of its newest version: queued, indexed, failed, removing or withdrawn."""
 
     collection_id: str
     document_id: str
@@ -63,6 +63,7 @@ class Document:
     passages: int | None = None
     code: str | None = None
     reason: str | None = None
+    waiting_for: str | None = None
 
     @property
     def key(self) -> str:

@@ -45,7 +45,7 @@ def test_what_was_written_is_seen_by_the_reads_after_it() -> None:
 
 def test_an_upload_that_is_tried_again_is_sent_whole() -> None:
     content = b"x" * 200_000
-    document = {"collection_id": "c", "document_id": "a/b ü.md", "state": "live"}
+    document = {"collection_id": "c", "document_id": "a/b ü.md", "state": "indexed"}
     replies = iter([Reply(503), Reply(200, body(**document))])
     told: list[int] = []
     with Scripted.serve(lambda request: next(replies)) as server, Turnlog.open(server.url, "k") as client:
@@ -54,6 +54,26 @@ def test_an_upload_that_is_tried_again_is_sent_whole() -> None:
     assert server.asked[0].path == "/v1/collections/c/documents/a%2Fb%20%C3%BC.md?wait=searchable"
     assert server.asked[0].headers["content-type"] == "text/markdown"
     assert told == 2 * [65536, 131072, 196608, 200000]
+
+
+def test_a_large_document_goes_ahead_as_an_object_and_its_indexing_is_waited_for() -> None:
+    document = {"collection_id": "c", "document_id": "big.pdf", "state": "queued", "waiting_for": "opensearch"}
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/v1/objects":
+            return Reply(201, body(sha256="ab" * 32))
+        return Reply(202 if request.method == "PUT" else 200, body(**document | looked(request)))
+
+    def looked(request: Request) -> dict[str, str]:
+        return {"state": "indexed"} if request.method == "GET" else {}
+
+    with Scripted.serve(answer) as server, Turnlog.open(server.url, "k") as client:
+        done = client.publish("c", "big.pdf", b"x" * 5_000_000, media_type="application/pdf", wait=True)
+    assert done.state == "indexed"
+    assert [(request.path.partition("?")[0][-12:], len(request.body)) for request in server.asked] == [
+        ("/v1/objects", 5_000_000), ("ents/big.pdf", 0), ("ents/big.pdf", 0),
+    ]  # fmt: skip
+    assert f"object_sha256={'ab' * 32}" in server.asked[1].path
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500])
@@ -77,8 +97,8 @@ def test_nobody_there_is_unreachable_with_a_cure() -> None:
 
 def test_a_list_is_read_page_by_page() -> None:
     def page(request: Request) -> Reply:
-        one = {"collection_id": "c", "document_id": "1", "state": "live"}
-        if "after=1" in request.path:
+        one = {"collection_id": "c", "document_id": "1", "state": "indexed"}
+        if "cursor=1" in request.path:
             return Reply(200, body(documents=[one | {"document_id": "2"}], next=None))
         return Reply(200, body(documents=[one], next="1"))
 

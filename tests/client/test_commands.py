@@ -32,7 +32,14 @@ MODEL = {
     "health": {"status": "away", "reason": "no answer in 2 s"},
     "about": "Extractive.",
 }
-DOCUMENT = {"collection_id": "notes", "document_id": "a.md", "state": "live", "version": 7, "passages": 2, "title": "A"}
+DOCUMENT = {
+    "collection_id": "notes",
+    "document_id": "a.md",
+    "state": "indexed",
+    "version": 7,
+    "passages": 2,
+    "title": "A",
+}
 
 
 def answer(request: Request) -> Reply:
@@ -176,7 +183,7 @@ def test_publish_takes_folders_and_says_what_became_of_each_document(
     (tmp_path / "ignored.bin").write_bytes(b"\0")
     done = run(server, "publish", "--to", "notes", str(tmp_path))
     assert done.returncode == 0
-    assert done.stdout.startswith("notes/a.md  live  version 7  2 passages")
+    assert done.stdout.startswith("notes/a.md  indexed  version 7  2 passages")
     assert server.asked[-1].headers["content-type"] == "text/markdown"
 
 

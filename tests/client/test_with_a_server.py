@@ -91,7 +91,7 @@ def test_a_published_document_is_found_cited_and_taken_back(server: Running, tmp
     page.write_text(HANDBOOK)
     code, said, noted = run(server, "publish", "--to", "handbook", "--create", str(page))
     assert (code, noted) == (0, "")
-    assert said.startswith("handbook/night-shift.md  live")
+    assert said.startswith("handbook/night-shift.md  indexed")
 
     code, said, _ = run(server, "search", "--in", "handbook", "--json", "when does the pump stop")
     assert (code, json.loads(said)[0]["document_id"]) == (0, "night-shift.md")

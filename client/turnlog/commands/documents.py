@@ -71,6 +71,8 @@ def told(document: Document) -> str:
         parts.append(f"version {document.version}")
     if document.passages is not None:
         parts.append(f"{document.passages} passages")
+    if document.waiting_for:
+        parts.append(f"waits for {document.waiting_for}")
     if document.reason:
         parts.append(document.reason)
     return "  ".join(parts)
