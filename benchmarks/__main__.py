@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import documents, search, turns
+from benchmarks import documents, retrieval, search, turns
 from benchmarks.figures import keep, table
 from benchmarks.installation import installation
 from benchmarks.target import Target
@@ -39,11 +39,17 @@ async def measure_search(target: Target, _: argparse.Namespace) -> Rows:
     return [await search.measure(target, clients) for clients in (1, 8)]
 
 
+async def measure_retrieval(target: Target, given: argparse.Namespace) -> Rows:
+    """Sets with judgements; without any, nothing."""
+    return [row for folder in given.sets for row in await retrieval.measure(target, folder, given.queries)]
+
+
 PARTS: dict[str, tuple[str, Callable[[Target, argparse.Namespace], Awaitable[Rows]]]] = {
     "turns": ("Turns with `words` (64 words, 5 ms apart) beside the model called directly", measure_turns),
     "publish": ("From publish to searchable, one passage of at most 60 tokens", measure_publish),
     "ingest": ("Ingest beside the bare embedder", measure_ingest),
     "questions": ("A question's embedding during a backfill", measure_questions),
+    "retrieval": ("What is found (nDCG@10, Recall@100), by words, by meaning, by both", measure_retrieval),
     "search": ("Hybrid search beside the bare query", measure_search),
 }
 
@@ -64,6 +70,8 @@ def main() -> None:
     parser.add_argument("--running", type=Path, help="folder of a running installation (default: start one)")
     parser.add_argument("--seconds", type=float, default=6, help="length of a block (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="alternating rounds (default: %(default)s)")
+    parser.add_argument("--sets", type=Path, nargs="*", default=[], help="folders of judged sets, for `retrieval`")
+    parser.add_argument("--queries", type=int, default=600, help="of each set at most (default: %(default)s)")
     given = parser.parse_args()
     with installation(given.running) as target:
         asyncio.run(run(target, given))

@@ -40,10 +40,11 @@ class Inbox:
         self.sent: dict[str, float] = {}
         self.indexed: dict[str, float] = {}
 
-    async def publish(self, text: str) -> str:
+    async def publish(self, text: str, title: str | None = None) -> str:
         """Sends a document; its clock starts before the broker has it."""
         document_id = uuid.uuid4().hex
-        event = DocumentPublished(collection_id=self.collection, document_id=document_id, content=text.encode())
+        content = text.encode()
+        event = DocumentPublished(collection_id=self.collection, document_id=document_id, content=content, title=title)
         encoded = self._codec.encode(DOCUMENTS_LOCAL.name, event)
         self.sent[document_id] = time.perf_counter()
         name = self._target.settings.kafka_name(DOCUMENTS_LOCAL)
