@@ -11,12 +11,11 @@ from fastapi import Request
 from fastapi.responses import Response
 from pydantic import TypeAdapter
 
-from api.problems import Problem
+from api.problems import Problem, unavailable
 from api.services import Services
 from infra.kafka.publisher import settled
 from infra.kafka.records import Position
 from infra.postgres.freshness import Offsets
-from schemas.errors import Unavailable
 from schemas.event import Event
 from topics.catalogue import OURS, Topic
 
@@ -53,7 +52,7 @@ class Written:
 async def write(services: Services, topic: Topic, key: str, *events: Event) -> Written:
     """Publishes events of one key in order, and waits until the views show them, 2 s at most.
 
-    Raises Unavailable when the broker does not answer in 10 s: then the outcome is unknown.
+    Raises a 503 problem when the broker does not answer in 10 s: then the outcome is unknown.
     """
     limits = services.settings.limits
     try:
@@ -61,7 +60,7 @@ async def write(services: Services, topic: Topic, key: str, *events: Event) -> W
             sent = [await services.publisher.send(topic, key, event) for event in events]
             places = tuple([(topic.name, await settled(one)) for one in sent])
     except TimeoutError as exc:
-        raise Unavailable("kafka", "outcome unknown: it may still be done") from exc
+        raise unavailable("kafka", "outcome unknown, it may still be done") from exc
     return await folded(services, places)
 
 

@@ -85,3 +85,15 @@ async def test_after_a_restart_of_the_database_the_next_request_is_answered(hous
     await asyncio.sleep(1.1)  # longer than a key is remembered
     answers: list[httpx.Response] = [await uma.get("/v1/keys") for _ in range(3)]
     assert [one.status_code for one in answers] == [200, 200, 200]
+
+
+async def test_a_broker_that_does_not_answer_in_time_is_503_with_the_outcome_unknown(house: House) -> None:
+    ivy = await house.user("ivy")
+    hasty = house.settings.limits.model_copy(update={"request_unknown_seconds": 0.0})
+    async with serving(house.settings.model_copy(update={"limits": hasty})) as url:
+        await until_ready(url)
+        client = await house.client(ivy.headers["authorization"].removeprefix("Bearer "), url)
+        answer = await client.post("/v1/keys", json={"name": "x", "scopes": ["chat"]})
+    assert answer.status_code == 503
+    assert answer.json()["server"] == "kafka"
+    assert "outcome unknown" in answer.json()["detail"]
