@@ -102,7 +102,7 @@ class Home:
         """Somebody stops a turn."""
         await self._post(f"/v1/turns/{turn_id}/stop", {}, 202)
 
-    async def _post(self, path: str, body: dict[str, object], status: int) -> dict[str, object]:
+    async def _post(self, path: str, body: Mapping[str, object], status: int) -> dict[str, object]:
         """Asks each replica until one says yes: the same key makes it once."""
         head, at = {"idempotency-key": uuid7()}, len(self.asked)
         async with asyncio.timeout(ASK_SECONDS):
@@ -198,7 +198,7 @@ async def open_home(
     async with AsyncExitStack() as stack:
         processes = Processes(settings, folder)
         stack.callback(processes.close)
-        processes.start("views", "streams.views")
+        processes.start("views", "streams.views")  # it first: all others wait for it
         for name in replicas:
             processes.start(name, "api")
         registry = RegistryClient(settings)
@@ -207,6 +207,7 @@ async def open_home(
         codec = Codec(registry)
         publisher = await stack.enter_async_context(Publisher.open(settings, codec))
         freshness = await stack.enter_async_context(Freshness.open(settings, "api"))
+        await processes.ready("views")
         house = House(settings, processes.url(replicas[0]), publisher, freshness, stack)
         caller = await house.user("ada", turns_in_flight=5000)
         http = await stack.enter_async_context(

@@ -75,18 +75,26 @@ class Processes:
         await until(lambda: all(self.is_gone(name) for name in names), seconds, f"{names} do not end")
         return [self.running.pop(name).returncode for name in names]
 
-    async def ready(self, *names: str, seconds: float = 40) -> None:
+    async def ready(self, *names: str, seconds: float = 100) -> None:
         """Waits until they say that they are ready."""
         async with httpx.AsyncClient(trust_env=False) as http:
             for name in names:
-                await until(lambda name=name: self._is_ready(http, name), seconds, f"{name} is not ready")  # type: ignore[misc]
+                said = ""
+                try:
+                    async with asyncio.timeout(seconds):
+                        while said := await self._missing(http, name):
+                            await asyncio.sleep(0.05)
+                except TimeoutError:
+                    raise AssertionError(f"{name} is not ready, but: {said}\n{self.output(name)[-3000:]}") from None
 
-    async def _is_ready(self, http: httpx.AsyncClient, name: str) -> bool:
+    async def _missing(self, http: httpx.AsyncClient, name: str) -> str:
+        """What it says that it waits for; empty: it is ready."""
         assert not self.is_gone(name), f"{name} ended:\n{self.output(name)[-3000:]}"
         try:
-            return (await http.get(f"{self.url(name)}/ready")).status_code == 200
-        except httpx.TransportError:
-            return False
+            answer = await http.get(f"{self.url(name)}/ready")
+        except httpx.TransportError as exc:
+            return repr(exc)
+        return "" if answer.status_code == 200 else answer.text
 
     def output(self, name: str) -> str:
         """What it printed, in all its lives."""

@@ -7,6 +7,7 @@ import pytest
 from tests.faults.turns.home import Home
 from tests.faults.turns.processes import until
 
+pytestmark = pytest.mark.timeout(300)
 BEFORE_TEXT = ("claimed", "started", "retrieved")
 AFTER_TEXT = ("generated",)
 AFTER_SEAL = ("sealed", "recorded", "ended")

@@ -11,6 +11,7 @@ from tests.faults.turns.home import Home, open_home
 from tests.faults.turns.processes import until
 from tests.faults.turns.reader import Reader
 
+pytestmark = pytest.mark.timeout(300)
 PAIR = ("one", "two")
 WORDS, DELAY_MS = 60, 15
 
