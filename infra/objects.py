@@ -1,6 +1,11 @@
 """Object storage by content hash: bytes too large for a record lie here, and what is read is verified."""
 
 import hashlib
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import obstore
@@ -10,6 +15,19 @@ from obstore.store import LocalStore, ObjectStore, from_url
 from infra.settings import Settings
 from schemas.errors import Invalid, Unavailable
 from schemas.event import Content
+
+UPLOADS = "uploads"
+BUFFER_BYTES = 5 * 1024 * 1024  # the least that a bucket takes as a part
+PARTS_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Bytes that have come, under a name of their own until they are kept."""
+
+    sha256: str
+    size: int
+    path: str
 
 
 def path_of(sha256: str) -> str:
@@ -56,12 +74,56 @@ class Objects:
 
     async def delete(self, sha256: str) -> None:
         """Removes an object; one that is gone already is fine."""
+        await self._removed(path_of(sha256))
+
+    async def _removed(self, path: str) -> None:
         try:
-            await obstore.delete_async(self._store, path_of(sha256))
+            await obstore.delete_async(self._store, path)
         except FileNotFoundError:
             return
         except BaseError as exc:
             raise Unavailable("objects", str(exc)) from exc
+
+    @asynccontextmanager
+    async def received(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Upload]:
+        """Stores a stream while it hashes it; what is not kept within the block is removed. Raises Unavailable."""
+        path = f"{UPLOADS}/{uuid.uuid4().hex}"
+        try:
+            yield await self._written(path, chunks)
+        finally:
+            await self._removed(path)
+
+    async def keep(self, upload: Upload) -> None:
+        """Gives an upload its name for good; raises Unavailable."""
+        try:
+            await obstore.rename_async(self._store, upload.path, path_of(upload.sha256), overwrite=True)
+        except BaseError as exc:
+            raise Unavailable("objects", str(exc)) from exc
+
+    async def forget_uploads(self, older: timedelta) -> int:
+        """Removes what crashes left of uploads; gives their number."""
+        try:
+            found = await obstore.list(self._store, prefix=UPLOADS).collect_async()
+        except BaseError as exc:
+            raise Unavailable("objects", str(exc)) from exc
+        left = [one["path"] for one in found if one["last_modified"] < datetime.now(UTC) - older]
+        for path in left:
+            await self._removed(path)
+        return len(left)
+
+    async def _written(self, path: str, chunks: AsyncIterator[bytes]) -> Upload:
+        digest, size = hashlib.sha256(), 0
+        try:
+            async with obstore.open_writer_async(
+                self._store, path, buffer_size=BUFFER_BYTES, max_concurrency=PARTS_AT_ONCE
+            ) as writer:
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    size += len(chunk)
+                    await writer.write(chunk)
+        except BaseError as exc:
+            raise Unavailable("objects", str(exc)) from exc
+        return Upload(digest.hexdigest(), size, path)
 
     async def content_of(self, words: str | bytes) -> Content:
         """Content that lies inline up to the limit (256 kB), else as an object."""

@@ -84,6 +84,11 @@ class Freshness:
             return False
         return True
 
+    async def changed(self, seconds: float) -> None:
+        """Returns when something more was folded, or after `seconds`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), seconds)
+
     def behind(self, ends: Offsets) -> int:
         """How many records are missing to reach some ends."""
         return sum(max(0, end - self._folded.get(place, 0)) for place, end in ends.items())

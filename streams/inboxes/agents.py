@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from infra.inboxes import Inbox, read_inboxes
 from infra.postgres.freshness import Freshness
 from infra.postgres.pool import open_pool
+from infra.waiting import until_available
 from schemas.documents import DocumentPublished, DocumentRetracted
 from streams.app import Pipeline, Tools
 from streams.inboxes.admit import Needs, admit_published, admit_retracted, refuse
@@ -17,12 +19,14 @@ from streams.step import Step
 
 POOL = 6
 RUNNING = 64
+UNFINISHED = timedelta(days=1)  # no upload over HTTP takes longer
 
 
 @asynccontextmanager
 async def open_inboxes(tools: Tools) -> AsyncIterator[Pipeline]:
     """Opens what admission needs; raises Invalid when `inboxes.yaml` cannot be read."""
     inboxes = read_inboxes(tools.settings)
+    await until_available("objects", lambda: tools.objects.forget_uploads(UNFINISHED))
     async with AsyncExitStack() as stack:
         db = await stack.enter_async_context(open_pool(tools.settings, "documents", size=POOL))
         freshness = await stack.enter_async_context(Freshness.open(tools.settings, "documents"))

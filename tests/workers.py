@@ -1,0 +1,21 @@
+"""Our workers as processes beside a test's installation."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from infra.settings import Settings
+from tests.faults.turns.processes import Processes
+
+
+@asynccontextmanager
+async def working(settings: Settings, folder: Path, *names: str) -> AsyncIterator[Processes]:
+    """`streams.NAME` for each name, ready; ended after."""
+    processes = Processes(settings, folder)
+    try:
+        for name in names:
+            processes.start(name, f"streams.{name}")
+        await processes.ready(*names)
+        yield processes
+    finally:
+        processes.close()
