@@ -15,7 +15,7 @@ from infra.settings import Settings
 from tests.client.running import Running, running
 from tests.code import ROOT
 from turnlog import Problem, Turnlog
-from turnlog.model import Delta
+from turnlog.model import Delta, Ended
 from turnlog.stream import Answer
 
 WORDS = "words: count={count} delay_ms=5"
@@ -67,12 +67,11 @@ def test_an_answer_is_streamed_and_equals_its_record(client: Turnlog) -> None:
     assert client.turn(turn.turn_id)["answer"] == answer.text
 
 
-def test_a_conversation_goes_on(server: Running) -> None:
-    code, said, _ = run(server, "ask", "--json", "--model", "words", WORDS.format(count=3))
-    first = json.loads(said)
-    assert (code, first["status"]) == (0, "completed")
-    _, said, _ = run(server, "ask", "--json", "-m", "words", "-c", first["conversation_id"], WORDS.format(count=3))
-    assert json.loads(said)["conversation_id"] == first["conversation_id"]
+def test_a_conversation_goes_on(client: Turnlog) -> None:
+    first = client.ask(WORDS.format(count=3), model="words")
+    second = client.ask(WORDS.format(count=3), model="words", conversation_id=first.conversation_id)
+    assert isinstance(list(client.events(second.turn_id))[-1], Ended)
+    assert client.turn(second.turn_id)["parent_turn_id"] == first.turn_id
 
 
 def test_ctrl_c_stops_the_model_and_keeps_what_there_is(server: Running, client: Turnlog) -> None:
@@ -86,26 +85,25 @@ def test_ctrl_c_stops_the_model_and_keeps_what_there_is(server: Running, client:
     assert 0 < len(told["text"].split()) < 2000
 
 
-def test_a_published_document_is_found_cited_and_taken_back(server: Running, tmp_path: Path) -> None:
+def test_a_published_document_is_found_cited_and_taken_back(server: Running, client: Turnlog, tmp_path: Path) -> None:
     page = tmp_path / "night-shift.md"
     page.write_text(HANDBOOK)
     code, said, noted = run(server, "publish", "--to", "handbook", "--create", str(page))
     assert (code, noted) == (0, "")
     assert said.startswith("handbook/night-shift.md  indexed")
 
-    code, said, _ = run(server, "search", "--in", "handbook", "--json", "when does the pump stop")
-    assert (code, json.loads(said)[0]["document_id"]) == (0, "night-shift.md")
-    assert "eleven minutes" in json.loads(said)[0]["text"]
+    found = client.search("when does the pump stop", collections=["handbook"])
+    assert [passage.document_id for passage in found] == ["night-shift.md"]
+    assert "eleven minutes" in (found[0].text or "")
 
     code, said, _ = run(server, "ask", "--in", "handbook", "When does the pump in hall 3 stop?")
     assert code == 0
     assert "eleven minutes" in said
     assert "[1] Night shift (handbook/night-shift.md)" in said
 
-    code, said, _ = run(server, "documents", "list", "handbook")
-    assert "night-shift.md" in said
-    assert run(server, "documents", "delete", "handbook", "night-shift.md")[0] == 0
-    assert json.loads(run(server, "search", "--in", "handbook", "--json", "pump")[1]) == []
+    assert [document.document_id for document in client.documents("handbook")] == ["night-shift.md"]
+    client.delete("handbook", "night-shift.md")
+    assert client.search("pump", collections=["handbook"]) == []
 
 
 def test_another_keys_turn_does_not_exist(server: Running, client: Turnlog) -> None:
