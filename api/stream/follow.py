@@ -53,9 +53,9 @@ class Reader:
                 look = True  # in case its end was never heard of here
 
     def _seen(self) -> bytes:
-        """What memory has after the place, which moves; nothing while the answer holds."""
+        """What memory has after the place, which moves; at a gap it ends, an unseen beginning is no items at all."""
         answer, frames = self._answer, list[bytes]()
-        if answer.blind or not (answer.items or answer.ended):
+        if not (answer.items or answer.ended):
             return b""
         if answer.attempt > self._place.attempt:
             if self._place.attempt:

@@ -1,0 +1,1 @@
+"""Streams without a server: what a reader hears."""
