@@ -6,13 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import psycopg
-
 from infra.kafka.publisher import Publisher
 from infra.kafka.records import Received
 from infra.objects import Objects
 from infra.opensearch.passages import IndexedPassage, PassageIndex
-from infra.postgres.pool import Pool, conninfo, open_pool
+from infra.postgres.pool import Pool, connection, open_pool
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from infra.triton.embedder import Embedder
@@ -40,6 +38,7 @@ class Library:
 
     settings: Settings
     pool: Pool
+    views: Pool
     tools: Tools
     searching: Search
     publisher: Publisher
@@ -85,7 +84,7 @@ class Library:
             DOCUMENTS.name: fold_documents,
             DOCUMENT_STATUS.name: fold_document_status,
         }
-        async with await psycopg.AsyncConnection.connect(conninfo(self.settings, "views")) as db:
+        async with connection(self.views) as db, db.transaction():
             for record in received:
                 await folds[record.topic](db, [record])
 
@@ -157,6 +156,7 @@ async def open_library(settings: Settings) -> AsyncIterator[Library]:
     """A library with the open collection `open` of ann's."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings, "documents"))
+        views = await stack.enter_async_context(open_pool(settings, "views", size=2))
         reading = await stack.enter_async_context(open_pool(settings, "api"))
         index = await stack.enter_async_context(PassageIndex.open(settings, 1))
         parser = await stack.enter_async_context(Parser.open(settings))
@@ -168,7 +168,7 @@ async def open_library(settings: Settings) -> AsyncIterator[Library]:
         stack.push_async_callback(registry.close)
         await registry.load(OURS)
         publisher = await stack.enter_async_context(Publisher.open(settings, Codec(registry)))
-        library = Library(settings, pool, tools, searching, publisher)
+        library = Library(settings, pool, views, tools, searching, publisher)
         await library.collection("open")
         yield library
 
