@@ -37,6 +37,6 @@ def process(installation: Installation, ours: Ours) -> Server:
         environment={**os.environ, **installation.settings_of_process(), **own},
         is_ready=lambda _: answers(port, "/ready"),
         directory=ROOT,
-        start_seconds=120,
+        start_seconds=240,
         stop_seconds=17,
     )

@@ -62,11 +62,10 @@ async def up(installation: Installation, say: Console, *, report: bool, once: bo
     run = asyncio.create_task(stack.run())
     greet = asyncio.create_task(_greet(stack, say, report=report))
     asked = asyncio.create_task(stopping.asked.wait())
-    code = 0
     try:
-        await asyncio.wait({run, asked} | ({greet} if once else set()), return_when=asyncio.FIRST_COMPLETED)
-        if not asked.done() and not run.done():
-            await greet
+        await asyncio.wait({run, greet, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if greet.done() and greet.exception() is None and not once:
+            await asyncio.wait({run, asked}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         code = await _end(stack, say, run, greet, asked)
     return code

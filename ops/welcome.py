@@ -19,7 +19,7 @@ from turnlog.errors import TurnlogError
 
 SAMPLES = ROOT / "samples"
 QUESTION = "What happens to an answer when its worker is killed?"
-WAIT_SECONDS = 90
+WAIT_SECONDS = 180
 POLL_SECONDS = 0.1
 
 

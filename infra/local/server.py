@@ -44,7 +44,7 @@ class Server:
     prepare: Callable[[], None] = nothing_to_prepare
     directory: Path | None = None  # to run in; None: its folder
     stop_signal: signal.Signals = signal.SIGTERM
-    start_seconds: float = 120
+    start_seconds: float = 240
     stop_seconds: float = 12
     passing: tuple[str, ...] = ()  # words of a failed start that passes by itself: try again at once
 
