@@ -143,7 +143,8 @@ class Worker:
         consumer = cast(StrictConsumer, self.app.consumer)
         behind = await self.ends.behind(consumer) if self._started else None
         backlog = None if behind is None else 0
-        self.metrics.lag.clear()  # what a rebalance took away is no longer ours to show
+        if behind is not None:
+            self.metrics.lag.clear()  # what a rebalance took away is no longer ours to show
         for tp, found in (behind or {}).items():
             place = self._place(tp)
             self.metrics.lag.labels(*place).set(found.unfinished)

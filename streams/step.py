@@ -25,6 +25,7 @@ E = TypeVar("E", bound=Event)
 T = TypeVar("T")
 log = structlog.get_logger()
 LONGEST_BACKOFF_SECONDS = 5.0
+SAY_SECONDS = 10.0
 
 Backoff = Callable[[int], float]
 
@@ -51,7 +52,8 @@ class Step(Generic[E]):
     @property
     def name(self) -> str:
         """How logs and metrics call it."""
-        return str(getattr(self.handle, "__name__", self.on.__name__))
+        function = getattr(self.handle, "func", self.handle)  # most handlers are partials
+        return str(getattr(function, "__name__", self.on.__name__))
 
 
 class Tries(Protocol):
@@ -91,6 +93,7 @@ class Delivery:
         self._codec, self._publisher, self._burial = codec, publisher, burial
         self._tries, self._metrics, self._undecodable, self._seconds = tries, metrics, undecodable, backoff
         self.backing_off = 0
+        self._said: dict[str, float] = {}
         metrics.waiting.set_function(lambda: self.backing_off)
         missing = [
             f"{topic.name}: {event.__name__}"
@@ -213,12 +216,18 @@ class Delivery:
             try:
                 return await call()
             except Unavailable as exc:
-                if waited % 10 == 0:
-                    log.warning("waiting for a server", server=exc.server, reason=exc.reason, what=what)
+                self._say_waiting(what, exc)
                 if step is not None and received is not None and step.waiting is not None:
                     await self._tell_waiting(step, received, exc)
                 await self._back_off(waited)
                 waited += 1
+
+    def _say_waiting(self, what: str, exc: Unavailable) -> None:
+        """Once in a while for each server: a thousand events may wait for the same one."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said.get(exc.server, -SAY_SECONDS) >= SAY_SECONDS:
+            self._said[exc.server] = now
+            log.warning("waiting for a server", server=exc.server, reason=exc.reason, what=what)
 
     async def _tell_waiting(self, step: Step[Any], received: Received[Any], exc: Unavailable) -> None:
         assert step.waiting is not None

@@ -97,7 +97,7 @@ class Chaos:
         """Ids of the events of which something was written down."""
         return {line.id for line in self.lines(what=what)}
 
-    async def until(self, true: Callable[[], object], seconds: float = 40) -> None:
+    async def until(self, true: Callable[[], object], seconds: float = 60) -> None:
         """Waits for something to become true."""
         async with asyncio.timeout(seconds):
             while not true():

@@ -90,4 +90,4 @@ async def test_it_stops_in_order_at_once_when_it_still_waits_for_its_servers(cha
         nobody.bind(("127.0.0.1", 0))
         chaos.start("waits", TURNLOG_KAFKA_BOOTSTRAP=f"127.0.0.1:{nobody.getsockname()[1]}")
         await chaos.until(lambda: "waiting for a server" in chaos.output("waits"))
-        assert await chaos.end("waits", 5) == 0
+        assert await chaos.end("waits", 10) == 0

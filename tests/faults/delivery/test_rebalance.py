@@ -1,9 +1,12 @@
 """Workers that come and go: what is kept goes on, what is lost starts anew elsewhere, a drain leaves nothing behind."""
 
+import asyncio
+import signal
+
 from tests.faults.delivery.chaos import Chaos
 from topics.catalogue import DOCUMENTS
 
-LONG = 9.0
+LONG = 14.0
 
 
 async def test_a_second_worker_takes_some_partitions_and_only_their_events_start_anew(chaos: Chaos) -> None:
@@ -12,12 +15,12 @@ async def test_a_second_worker_takes_some_partitions_and_only_their_events_start
     await chaos.until(lambda: chaos.ids("start") >= set(long))
     chaos.start("b", CHAOS_RUNNING="1000")
     await chaos.until(lambda: chaos.lines("b", "start"))
-    await chaos.until(lambda: len(chaos.lines("a", "cancel")) == len(chaos.lines("b", "start")), 5)
+    await chaos.until(lambda: len(chaos.lines("a", "cancel")) == len(chaos.lines("b", "start")), 10)
     moved = {line.id for line in chaos.lines("a", "cancel")}
     assert moved == {line.id for line in chaos.lines("b", "start")}
     assert 0 < len(moved) < len(long)
     short = [await chaos.put(f"short-{number}", 0.05, partition=number) for number in range(DOCUMENTS.partitions)]
-    await chaos.until(lambda: chaos.ids("end") >= set(short), 6)
+    await chaos.until(lambda: chaos.ids("end") >= set(short), 10)
     assert not chaos.ids("end") & set(long), "the short ones were finished beside the long ones"
     await chaos.until(lambda: chaos.ids("end") == set(chaos.sent))
     started = [line.id for line in chaos.lines(what="start")]
@@ -46,9 +49,35 @@ async def test_a_drain_that_runs_out_of_time_ends_and_its_events_run_anew(chaos:
     long = await chaos.put("k", 6.0)
     short = await chaos.put("k", 0.05)
     await chaos.until(lambda: long in chaos.ids("start"))
-    assert await chaos.end("a", 6) == 0
+    assert await chaos.end("a", 15) == 0
     assert [line.what for line in chaos.lines("a")] == ["start", "cancel"]
     chaos.start("b")
     await chaos.until(lambda: chaos.ids("end") == {long, short})
     assert chaos.overlaps_and_disorder() == []
     assert await chaos.end("b") == 0
+
+
+async def test_a_worker_that_was_frozen_for_longer_than_its_session_works_on_in_the_same_process(chaos: Chaos) -> None:
+    for name in ("a", "b"):
+        chaos.start(name)
+    async with asyncio.timeout(60):
+        while not (chaos.lines("a") and chaos.lines("b")):  # until the second has joined
+            for number in range(DOCUMENTS.partitions):
+                await chaos.put(f"warm-{number}", 0.05, partition=number)
+            await asyncio.sleep(1)
+    await chaos.until(lambda: chaos.ids("end") == set(chaos.sent))
+    await chaos.commits()
+    held = [await chaos.put(f"held-{number}", 9.0, partition=number) for number in range(DOCUMENTS.partitions)]
+    await chaos.until(lambda: chaos.ids("start") >= set(held))
+    frozen = {line.id for line in chaos.lines("a", "start")} & set(held)
+    chaos.workers["a"].send_signal(signal.SIGSTOP)
+    await chaos.until(lambda: {line.id for line in chaos.lines("b", "start")} >= frozen)
+    before = set(chaos.sent)
+    chaos.workers["a"].send_signal(signal.SIGCONT)
+    async with asyncio.timeout(60):
+        while not {line.id for line in chaos.lines("a", "start")} - before:
+            await chaos.put(f"after-{len(chaos.sent)}", 0.05)
+            await asyncio.sleep(0.3)
+    await chaos.until(lambda: chaos.ids("end") == set(chaos.sent))
+    assert chaos.claimed_and_not_finished() == []
+    assert [await chaos.end("a"), await chaos.end("b")] == [0, 0]
