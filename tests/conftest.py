@@ -1,5 +1,6 @@
 """The servers every test may use, and an installation of its own for each test module."""
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ import pytest
 
 from infra.settings import Settings
 from ops.provision import provision, remove
-from tests.servers import Servers, own_servers, shared_servers
+from tests.servers import Servers, own_servers, remove_servers, shared_servers
 
 
 @pytest.fixture(scope="session")
@@ -25,8 +26,10 @@ def breakable_servers(servers: Servers) -> Iterator[Servers]:
     if servers.are_own:
         yield servers
         return
-    with own_servers(Path(".turnlog-test")) as own:
+    folder = Path(f".turnlog-test-{os.getpid()}")  # beside other runs on the shared servers
+    with own_servers(folder) as own:
         yield own
+    remove_servers(folder)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def shared_servers() -> Iterator[Servers]:
 def own_servers(folder: Path) -> Iterator[Servers]:
     """New servers on free ports with an empty folder; stopped after."""
     os.umask(0o022)
-    _remove(folder)
+    remove_servers(folder)
     installation = Installation.at(ROOT / folder, Ports.free())
     with installation.alone(), _loop_in_a_thread() as loop:
         stack = Stack(installation, _say, ours=())
@@ -125,7 +125,8 @@ def _say(words: str) -> None:
     print(f"servers: {words}", flush=True)
 
 
-def _remove(folder: Path) -> None:
+def remove_servers(folder: Path) -> None:
+    """Removes what an earlier run left, also where root's servers keep it."""
     data = ROOT / folder / "servers"
     with suppress(FileNotFoundError):
         if data.is_symlink():
