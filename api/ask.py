@@ -12,6 +12,7 @@ from api.caller import Caller
 from api.fields import Body, CollectionId
 from api.limits import check_question
 from api.problems import Problem, not_found, too_many
+from api.readable import check_readable
 from api.services import Services
 from infra.postgres.pool import Connection
 from schemas.codec import Encoded
@@ -20,7 +21,6 @@ from schemas.turns import Parameters, Retrieval, TurnRequested
 from topics.catalogue import TURNS
 
 UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-READABLE = "select collection_id from views.collections where collection_id = any(%s)"
 
 
 class AskedRetrieval(Body):
@@ -83,7 +83,7 @@ async def turn_of(services: Services, asked: Asked, question: Question) -> TurnR
     limits, caller = services.settings.limits, asked.caller
     check_question(question.question, limits)
     alias = services.models.models.named(question.model or services.models.models.default)
-    await _check_readable(services, caller, question.retrieval.collections)
+    await check_readable(services, caller, question.retrieval.collections)
     now = now_ms()
     seconds = min(question.deadline_seconds or limits.turn_deadline_seconds, limits.turn_deadline_seconds)
     return TurnRequested(
@@ -99,17 +99,6 @@ async def turn_of(services: Services, asked: Asked, question: Question) -> TurnR
         retrieval=Retrieval(collections=question.retrieval.collections, passages=question.retrieval.passages),
         parameters=Parameters(**question.parameters.model_dump()),
     )
-
-
-async def _check_readable(services: Services, caller: Caller, collections: list[str] | None) -> None:
-    """A collection that the caller may not read does not exist, here as everywhere."""
-    if not collections:
-        return
-    async with caller.reading(services.db) as db:
-        readable = {name async for (name,) in await db.execute(READABLE, [collections])}
-    for collection in collections:
-        if collection not in readable:
-            raise not_found(f"collection {collection}")
 
 
 async def _enter(db: Connection, command: Command, *, caller: Caller, event: TurnRequested) -> Row:

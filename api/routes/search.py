@@ -9,6 +9,7 @@ from api.auth import Searches
 from api.fields import Body, CollectionId
 from api.limits import check_question
 from api.problems import Problem
+from api.readable import check_readable
 from api.services import Opened
 from retrieval.query import By
 from retrieval.search import FoundPassage, Question
@@ -70,6 +71,7 @@ async def search(new: NewSearch, caller: Searches, services: Opened) -> SearchRe
     check_question(new.query, limits)
     if new.limit > limits.search_passages:
         raise Problem(422, "invalid", f"limit: {new.limit} passages; {limits.search_passages} at once are allowed")
+    await check_readable(services, caller, new.collections)
     question = Question(text=new.query, limit=new.limit, collections=new.collections, by=new.by)
     found = await services.search.search(question, caller.user_id, caller.principals)
     return SearchResult(

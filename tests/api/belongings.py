@@ -71,6 +71,7 @@ async def settle(house: House, user_id: str) -> Belongings:
     has = Belongings(
         user_id, key_id, f"{user_id}-group", f"{user_id}-papers", uuid7(), uuid7(), hashlib.sha256(data).hexdigest()
     )
+    assert (await client.put("/v1/objects", content=data)).is_success
     await house.group(has.group, user_id, user_id)
     await house.access(CollectionCreated(collection_id=has.collection, name="Papers", owner=user_id, readers=[]))
     for topic, key, event in _events(has):

@@ -26,6 +26,7 @@ from tests.api.walking import Call, Json, Untaught, Words, calls
 
 HARMLESS: dict[str, Any] = {
     "after": "",
+    "by": "both",
     "cursor": "",
     "deadline_seconds": 60,
     "document_id": DOCUMENT,  # a name within its collection
@@ -39,16 +40,20 @@ HARMLESS: dict[str, Any] = {
     "model": "answerer",
     "name": "a name",
     "passages": 1,
+    "query": "who?",
     "question": "who?",
     "requests_per_minute": 1,
     "scopes": ["search"],
     "seed": 1,
     "service": False,
+    "source_version": 1,
     "stop": ["."],
     "temperature": 0,
     "title": "a title",
     "top_p": 1,
     "turns_in_flight": 1,
+    "url": "https://example.org/",
+    "wait": "searchable",
 }
 NOBODYS = {  # tables that hold nothing of anybody
     "views.offsets",  # how far each topic is folded
@@ -125,7 +130,7 @@ async def test_the_same_requests_with_ones_own_identifiers_work(walk: Walk) -> N
 def test_no_route_is_missing_in_the_description_that_is_walked(walk: Walk) -> None:
     described = {(method.upper(), path) for path, methods in walk.api["paths"].items() for method in methods}
     served = {
-        (method, route.path)
+        (method, route.path_format)
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute)
