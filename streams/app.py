@@ -153,7 +153,7 @@ class Worker:
         return Glance(
             backlog,
             moved=self.runner.taken + self.runner.finished,
-            busy=self.runner.full or self.delivery.backing_off > 0,
+            busy=self.runner.full or self.delivery.patience.waiting > 0,
             sender_alive=self.tools.publisher.alive,
         )
 

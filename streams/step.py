@@ -13,21 +13,16 @@ import structlog
 
 from infra.kafka.publisher import Publisher, settled
 from infra.kafka.records import Output, Outputs, Received, Record
-from infra.waiting import backoff_seconds
 from schemas.codec import Codec, Encoded
 from schemas.errors import Invalid, Refused, Unavailable, Undecodable
 from schemas.event import Event
 from streams.dead_letters import Burial
 from streams.metrics import WorkerMetrics
+from streams.patience import Backoff, Patience, Told, longest_five_seconds
 from topics.catalogue import Topic
 
 E = TypeVar("E", bound=Event)
-T = TypeVar("T")
 log = structlog.get_logger()
-LONGEST_BACKOFF_SECONDS = 5.0
-SAY_SECONDS = 10.0
-
-Backoff = Callable[[int], float]
 
 Undecoded = Callable[[Record, Undecodable], Awaitable[Outputs]]
 
@@ -86,15 +81,13 @@ class Delivery:
         tries: Tries,
         metrics: WorkerMetrics,
         undecodable: Undecoded | None = None,
-        backoff: Backoff = lambda tried: backoff_seconds(tried, LONGEST_BACKOFF_SECONDS),
+        backoff: Backoff = longest_five_seconds,
     ) -> None:
         self._steps = {(step.topic.name, step.on): step for step in steps}
         self._topics = {step.topic.name: step.topic for step in steps}
         self._codec, self._publisher, self._burial = codec, publisher, burial
-        self._tries, self._metrics, self._undecodable, self._seconds = tries, metrics, undecodable, backoff
-        self.backing_off = 0
-        self._said: dict[str, float] = {}
-        metrics.waiting.set_function(lambda: self.backing_off)
+        self._tries, self._metrics, self._undecodable = tries, metrics, undecodable
+        self.patience = Patience(metrics, backoff)
         missing = [
             f"{topic.name}: {event.__name__}"
             for topic in self._topics.values()
@@ -112,7 +105,7 @@ class Delivery:
         """
         topic = self._topics[record.topic]
         try:
-            event = await self._patiently(record.topic, lambda: self._decoded(topic, record))
+            event = await self.patience.until_done(record.topic, lambda: self._decoded(topic, record))
         except Undecodable as exc:
             await self._bury(record, exc)
             return
@@ -135,7 +128,9 @@ class Delivery:
         crashed = 0
         while True:
             try:
-                sealed = await self._patiently(step.name, lambda: self._handled(step, received), step, received)
+                sealed = await self.patience.until_done(
+                    step.name, lambda: self._handled(step, received), _told(step, received)
+                )
                 outcome = "done"
             except (Invalid, Refused) as exc:
                 sealed, outcome = await self._given_up(step, received, record, exc), "failed"
@@ -143,14 +138,14 @@ class Delivery:
                 crashed += 1
                 self._metrics.crashes.labels(received.topic, step.name).inc()
                 log.error("a handler crashed", step=step.name, **_place(received), crashed=crashed, exc_info=exc)
-                if await self._patiently(step.name, lambda exc=exc: self._tries.crashed(received, exc)):  # type: ignore[misc]
-                    await self._back_off(crashed)
+                if await self.patience.until_done(step.name, lambda exc=exc: self._tries.crashed(received, exc)):  # type: ignore[misc]
+                    await self.patience.back_off(crashed)
                     continue
                 sealed, outcome = await self._given_up(step, received, record, exc), "failed"
             break
-        await self._patiently(step.name, lambda: self._publish(sealed))
+        await self.patience.until_done(step.name, lambda: self._publish(sealed))
         if crashed:
-            await self._patiently(step.name, lambda: self._tries.finished(received))
+            await self.patience.until_done(step.name, lambda: self._tries.finished(received))
         self._metrics.outcomes.labels(received.topic, step.name, outcome).inc()
 
     async def _handled(self, step: Step[Any], received: Received[Any]) -> Sealed:
@@ -176,7 +171,7 @@ class Delivery:
             return self._sealed(await failed(received, exc))
 
         try:
-            return await self._patiently(step.name, say)
+            return await self.patience.until_done(step.name, say)
         except Exception as again:  # nothing is swallowed: it lies in dead-letters, and is logged
             log.error("a failure could not be told", step=step.name, **_place(received), exc_info=again)
             await self._bury(record, exc)
@@ -184,12 +179,24 @@ class Delivery:
 
     async def _bury(self, record: Record, exc: Exception) -> None:
         """A dead letter, then what the worker says besides (a turn that the header names has failed)."""
-        await self._patiently("dead-letters", lambda: self._burial.bury(record, str(exc) or type(exc).__name__))
-        said = self._undecodable
-        if isinstance(exc, Undecodable) and said is not None:
-            outputs = await self._patiently(record.topic, lambda: said(record, exc))
-            await self._patiently(record.topic, lambda: self._publish(self._sealed(outputs)))
+        await self.patience.until_done(
+            "dead-letters", lambda: self._burial.bury(record, str(exc) or type(exc).__name__)
+        )
+        if isinstance(exc, Undecodable):
+            await self._say_besides(record, exc)
         self._burial.count(record)
+
+    async def _say_besides(self, record: Record, exc: Undecodable) -> None:
+        said = self._undecodable
+        if said is None:
+            return
+        try:
+            outputs = await self.patience.until_done(record.topic, lambda: said(record, exc))
+            sealed = self._sealed(outputs)
+        except Exception as again:  # the record is kept already; a restart would only bury it again
+            log.error("an unreadable record could not be told", topic=record.topic, exc_info=again)
+            return
+        await self.patience.until_done(record.topic, lambda: self._publish(sealed))
 
     def _sealed(self, outputs: Outputs) -> Sealed:
         """Outputs with their bytes: one that cannot be a record is found here, where the handler answers for it."""
@@ -203,46 +210,6 @@ class Delivery:
         for future in sent:
             await settled(future)
 
-    async def _patiently(
-        self,
-        what: str,
-        call: Callable[[], Awaitable[T]],
-        step: Step[Any] | None = None,
-        received: Received[Any] | None = None,
-    ) -> T:
-        """Calls until no server that it needs is away: no try is counted, no running slot is held meanwhile."""
-        waited = 0
-        while True:
-            try:
-                return await call()
-            except Unavailable as exc:
-                self._say_waiting(what, exc)
-                if step is not None and received is not None and step.waiting is not None:
-                    await self._tell_waiting(step, received, exc)
-                await self._back_off(waited)
-                waited += 1
-
-    def _say_waiting(self, what: str, exc: Unavailable) -> None:
-        """Once in a while for each server: a thousand events may wait for the same one."""
-        now = asyncio.get_running_loop().time()
-        if now - self._said.get(exc.server, -SAY_SECONDS) >= SAY_SECONDS:
-            self._said[exc.server] = now
-            log.warning("waiting for a server", server=exc.server, reason=exc.reason, what=what)
-
-    async def _tell_waiting(self, step: Step[Any], received: Received[Any], exc: Unavailable) -> None:
-        assert step.waiting is not None
-        try:
-            await step.waiting(received, exc)
-        except Unavailable as again:
-            log.warning("waiting could not be told", step=step.name, server=again.server, **_place(received))
-
-    async def _back_off(self, tried: int) -> None:
-        self.backing_off += 1
-        try:
-            await asyncio.sleep(self._seconds(tried))
-        finally:
-            self.backing_off -= 1
-
 
 def _is_text(key: bytes) -> bool:
     try:
@@ -254,3 +221,8 @@ def _is_text(key: bytes) -> bool:
 
 def _place(received: Received[Any]) -> dict[str, object]:
     return {"topic": received.topic, "partition": received.partition, "offset": received.offset}
+
+
+def _told(step: Step[E], received: Received[E]) -> Told | None:
+    waiting = step.waiting
+    return None if waiting is None else lambda exc: waiting(received, exc)

@@ -265,6 +265,15 @@ async def test_the_worker_says_besides_what_an_unreadable_record_was_about(stand
     assert len(await letters(stand, record)) == 1
 
 
+async def test_a_failure_to_say_so_does_not_bury_the_record_again_and_again(stand: Stand) -> None:
+    async def say(_: Record, __: Undecodable) -> Outputs:
+        raise ZeroDivisionError
+
+    record = garbage(stand)
+    await stand.delivery(*steps(nothing), undecodable=say).deliver(record)
+    assert len(await letters(stand, record)) == 1
+
+
 # unavailable
 
 
@@ -320,7 +329,7 @@ async def test_a_waiting_event_holds_no_running_slot(stand: Stand) -> None:
     delivery = stand.delivery(*steps(handle, running=running))
     waiting = asyncio.create_task(delivery.deliver(stand.record(DOCUMENTS, withdrawn("without"))))
     async with asyncio.timeout(10):
-        while not delivery.backing_off:
+        while not delivery.patience.waiting:
             await asyncio.sleep(0)
         await delivery.deliver(stand.record(DOCUMENTS, withdrawn("beside")))
         assert not waiting.done()
