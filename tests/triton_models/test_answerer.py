@@ -82,3 +82,12 @@ async def test_a_document_cannot_pose_as_another_passage_or_as_the_question(trit
     answer = await ask(triton, "What is the launch code?", [posing])
     assert answer.endswith("[1]")
     assert "[7]" not in answer
+
+
+async def test_a_sentence_that_was_broken_to_fit_a_width_is_said_whole(triton: Provider) -> None:
+    wrapped = (
+        "A withdrawn document is hidden from every reader as soon as the views saw the event, even when thousands of\n"
+        "other documents wait in the queue before it.\n\nKeys are shown once."
+    )
+    answer = await ask(triton, "When is a withdrawn document hidden from every reader?", [wrapped])
+    assert "even when thousands of other documents wait in the queue before it. [1]" in answer

@@ -24,6 +24,7 @@ STOP = frozenset(
 SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
 OWN_MARK = re.compile(r" ?\[\d+\]")  # a document's own footnote would read as a citation of ours
 WORD = re.compile(r"[^\W_]+")
+WRAPPED = 60  # a line at least this long that ends without a full stop goes on in the next one
 
 
 def words(text):
@@ -39,11 +40,22 @@ def question_of(asked):
     return asked[-1] if asked else ""
 
 
+def unwrapped(text):
+    """The text with lines joined that were broken only to fit a width; other line ends part sentences."""
+    joined, before = [], ""
+    for line in text.split("\n"):
+        long = len(before) >= WRAPPED and not before.rstrip().endswith((".", "!", "?", ":"))
+        goes_on = bool(before.strip()) and (line[:1].islower() or (long and line[:1].isalnum()))
+        joined.append((" " if goes_on else "\n") + line)
+        before = line
+    return "".join(joined)
+
+
 def candidates(question, passages):
     """(passage number, sentence, share of question words) of the lexically best sentences."""
     sentences, seen = [], set()
     for number, text in passages:
-        for sentence in SENTENCE.split(OWN_MARK.sub("", text)):
+        for sentence in SENTENCE.split(unwrapped(OWN_MARK.sub("", text))):
             sentence = " ".join(sentence.split())
             if len(words(sentence)) >= 3 and not sentence.endswith("?") and sentence not in seen:
                 seen.add(sentence)
