@@ -52,7 +52,7 @@ class Codec:
         self._fetched: dict[int, tuple[str, Schema]] = {}
 
     def encode(self, topic: str, event: Event) -> Encoded:
-        """Bytes and headers of an event for a topic; raises TypeError, ValueError or OverflowError when a field does not fit."""
+        """Bytes and headers of an event; raises TypeError, ValueError or OverflowError when a field does not fit."""
         name = type(event).__name__
         frame = self._frames.get((topic, name))
         if frame is None:
