@@ -61,14 +61,24 @@ class Parser:
         return _parsed(answer, self._limits)
 
     async def _ask(self, content: bytes, media_type: str) -> dict[str, Any]:
-        child = self._idle.pop() if self._idle else await _Child.start(self._limits)
+        """Asks a child that is there; when that dies, which may be nothing of this document's, a new one decides."""
+        if self._idle:
+            with suppress(_Died):
+                return await self._ask_child(self._idle.pop(), content, media_type)
+        try:
+            return await self._ask_child(await _Child.start(self._limits), content, media_type)
+        except _Died as exc:
+            raise exc.verdict from exc
+
+    async def _ask_child(self, child: "_Child", content: bytes, media_type: str) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._limits.parse_seconds * 2):
                 answer = await child.ask(content, media_type, int(self._limits.parse_seconds) + 1)
         except TimeoutError as exc:
             raise _too_slow(self._limits) from exc
         except (EOFError, OSError) as exc:
-            raise await child.verdict(self._limits) from exc
+            verdict = await child.verdict(self._limits)
+            raise (verdict if verdict.code == "too-slow" else _Died(verdict)) from exc
         else:
             if child.done < CHILD_DOCUMENTS:
                 self._idle.append(child)
@@ -76,6 +86,14 @@ class Parser:
         finally:
             if child not in self._idle:
                 await child.end()
+
+
+class _Died(Exception):
+    """A child ended without an answer; `verdict`: what that says of the document if it was a new one."""
+
+    def __init__(self, verdict: Unfit) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
 
 
 class _Child:
@@ -111,7 +129,7 @@ class _Child:
         """Why it died."""
         code = await self._process.wait()
         log.warning("a parser died of a document", exit_code=code)
-        if -code in (signal.SIGXCPU, signal.SIGKILL):
+        if -code == signal.SIGXCPU:
             return _too_slow(limits)
         return Unfit("parse", "broken", f"its parser broke down on it (exit code {code}): save it anew")
 

@@ -18,7 +18,7 @@ SPACES = re.compile(r"[ \t\n\r\f\xa0]+")
 
 
 def parse_html(content: bytes, charset: str | None) -> Parsed:
-    """Text between tags, without scripts and styles; the title is `<title>`, else the first heading."""
+    """Text between tags, without scripts, styles and menus; the title is `<title>`, else the first heading."""
     page = LexborHTMLParser(_characters(content, charset))
     writer = _Writer()
     if page.body is not None:

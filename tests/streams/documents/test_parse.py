@@ -1,146 +1,131 @@
-"""Parsers: known facts in real files, and files made to break them."""
+"""Parsing in children: whatever a document does to its parser, the next document is parsed."""
 
-import re
-import unicodedata
+import asyncio
+import hashlib
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from infra.documents import MEDIA_TYPES, Unfit
+from infra.documents import Unfit
 from infra.settings import Limits, Settings
 from streams.documents.parse import Parser
-from streams.documents.parsed import Parsed
-from streams.documents.parsers import PARSERS, parse_bytes
-from tests.servers import Servers
 
-DATA = Path("tests/data")
-KINDS = {".md": "text/markdown", ".txt": "text/plain", ".html": "text/html", ".pdf": "application/pdf"}
-FACTS = [
-    ("bookmarks-2-pages.pdf", 1, "This is a page about France"),
-    ("bookmarks-2-pages.pdf", 2, "This is a page about Denmark"),
-    ("hello-in-six-languages.pdf", 1, "Привет, мир"),
-    ("hello-in-six-languages.pdf", 1, "こんにちは世界"),
-    ("ibm.md", None, "SABRE reservation system for American Airlines"),
-    ("utf16-with-mark.txt", None, "Doylestown, PA 18901"),
-    ("utf16le.html", None, "This is a sample text"),
-    ("script-and-injection.html", None, "Costs fell & stayed low."),
-]
+WORDS = b"<h1>Pump</h1><p>The pump in hall 3."
+SLOW = b"<p>" + b"<b>x</b>" * 1_500_000
+DATA = Path(__file__).parents[2] / "data"
 
 
-def _parse(name: str) -> Parsed:
-    return parse_bytes((DATA / name).read_bytes(), KINDS[Path(name).suffix])
+@asynccontextmanager
+async def parser(folder: Path, **limits: Any) -> AsyncIterator[Parser]:
+    async with Parser.open(Settings(data=folder, limits=Limits(**limits))) as opened:
+        yield opened
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text))
+async def read(opened: Parser, content: bytes, kind: str = "text/html") -> str:
+    return (await opened.parse(content, kind, hashlib.sha256(content).hexdigest())).text
 
 
-@pytest.mark.parametrize(("name", "page", "words"), FACTS)
-def test_a_known_fact_is_found_on_its_page(name: str, page: int | None, words: str) -> None:
-    parsed = _parse(name)
-    starts = [*(found.start for found in parsed.pages), len(parsed.text)]
-    text = parsed.text if page is None else parsed.text[starts[page - 1] : starts[page]]
-    assert words in _plain(text)
+def children() -> set[int]:
+    """The parsers among the children of this process."""
+    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return {int(pid) for pid in listed if b"parser_process" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
-def test_scripts_and_styles_are_no_text() -> None:
-    assert "script text must not be indexed" not in _parse("script-and-injection.html").text
+async def test_a_document_comes_back_with_its_marks_and_its_child_is_kept(tmp_path: Path) -> None:
+    async with parser(tmp_path) as opened:
+        found = await opened.parse(WORDS, "text/html", "0" * 64)
+        assert (found.title, found.headings[0].text) == ("Pump", "Pump")
+        first = children()
+        assert len(first) == 1
+        pages = await opened.parse((DATA / "bookmarks-2-pages.pdf").read_bytes(), "application/pdf", "1" * 64)
+        assert [page.number for page in pages.pages] == [1, 2]
+        assert children() == first
+    assert children() == set()
 
 
-def test_the_headings_of_a_page_of_html_are_found_where_they_stand() -> None:
-    page = b"<title>Otters</title><body><h1>Otters</h1><p>They <b>swim</b>.</p>"
-    page += b"<h2>Food &amp; drink</h2><ul><li>Crabs<li>Fish"
-    parsed = parse_bytes(page, "text/html")
-    assert parsed.title == "Otters"
-    assert [(heading.level, heading.text) for heading in parsed.headings] == [(1, "Otters"), (2, "Food & drink")]
-    assert [parsed.text[heading.start : heading.end] for heading in parsed.headings] == ["Otters", "Food & drink"]
-    assert parsed.text.split("\n\n") == ["Otters", "They swim.", "Food & drink", "Crabs", "Fish"]
+async def test_what_cannot_be_parsed_is_told_and_costs_no_child(tmp_path: Path) -> None:
+    async with parser(tmp_path) as opened:
+        with pytest.raises(Unfit) as caught:
+            await read(opened, (DATA / "password-openpassword.pdf").read_bytes(), "application/pdf")
+        assert (caught.value.stage, caught.value.code) == ("parse", "encrypted")
+        assert len(children()) == 1
 
 
-def test_markdown_knows_headings_of_both_kinds_and_none_inside_fences() -> None:
-    text = b"---\ntitle: From the front\n---\n# One #\n\n```\n# no heading\n```\n\nTwo\n---\n\n> quote\n---\n"
-    parsed = parse_bytes(text, "text/markdown")
-    assert parsed.title == "From the front"
-    assert [(heading.level, heading.text) for heading in parsed.headings if heading.text] == [(1, "One"), (2, "Two")]
+async def test_a_document_that_takes_too_long_is_given_up_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    async with parser(tmp_path, parse_seconds=0.25) as opened:
+        with pytest.raises(Unfit) as caught:
+            await read(opened, SLOW)
+        assert caught.value.code == "too-slow"
+        assert children() == set()
+    async with parser(tmp_path) as opened:
+        assert "pump" in await read(opened, WORDS)
 
 
-@pytest.mark.parametrize(
-    ("name", "code"), [("broken-header-only.pdf", "broken"), ("password-openpassword.pdf", "encrypted")]
-)
-def test_a_file_that_cannot_be_read_says_why_and_what_helps(name: str, code: str) -> None:
-    with pytest.raises(Unfit) as refused:
-        _parse(name)
-    assert (refused.value.stage, refused.value.code) == ("parse", code)
-    assert ": " in refused.value.reason or "without one" in refused.value.reason
+async def test_a_document_that_needs_too_much_memory_is_given_up(tmp_path: Path) -> None:
+    async with parser(tmp_path, parse_memory_bytes=220 * 1024 * 1024) as opened:
+        with pytest.raises(Unfit) as caught:
+            await read(opened, SLOW)
+        assert caught.value.code in ("too-large", "broken")
+        with pytest.raises(Unfit) as caught:
+            await read(opened, b"a" * (60 * 1024 * 1024), "text/plain")
+        assert caught.value.code == "too-large"
+        assert "pump" in await read(opened, WORDS)
 
 
-@pytest.mark.parametrize(
-    ("content", "media_type", "text"),
-    [
-        (b"caf\xe9", "text/plain; charset=latin-1", "café"),
-        ("\ufeffcafé\r\nau lait".encode(), "text/plain", "café\nau lait"),
-        ("wide".encode("utf-16-le"), "text/plain", "wide"),
-    ],
-)
-def test_text_is_read_in_the_charset_that_is_said_or_seen(content: bytes, media_type: str, text: str) -> None:
-    assert parse_bytes(content, media_type).text == text
+async def test_a_text_of_too_many_characters_is_given_up(tmp_path: Path) -> None:
+    async with parser(tmp_path, document_characters=100) as opened:
+        with pytest.raises(Unfit) as caught:
+            await read(opened, b"a" * 101, "text/plain")
+        assert caught.value.code == "too-large"
 
 
-@pytest.mark.parametrize("content", [b"caf\xe9", b"zero\0byte", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
-def test_bytes_that_are_no_text_are_refused(content: bytes) -> None:
-    with pytest.raises(Unfit) as refused:
-        parse_bytes(content, "text/plain")
-    assert refused.value.code == "not-text"
+async def test_a_child_that_somebody_killed_is_nothing_against_the_next_document(tmp_path: Path) -> None:
+    async with parser(tmp_path) as opened:
+        await read(opened, WORDS)
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        assert "pump" in await read(opened, WORDS)
 
 
-def test_every_media_type_that_is_admitted_has_a_parser() -> None:
-    assert set(MEDIA_TYPES) == set(PARSERS)
+async def test_two_documents_are_parsed_at_once_and_no_more(tmp_path: Path) -> None:
+    async with parser(tmp_path) as opened:
+        await asyncio.gather(*(read(opened, WORDS + b"%d" % n) for n in range(8)))
+        assert len(children()) <= 2
 
 
-@pytest.fixture(scope="module")
-def plain(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings with a folder of their own."""
-    return servers.settings.model_copy(update={"data": tmp_path_factory.mktemp("data")})
+async def test_what_took_long_is_kept_and_read_again_without_a_child(tmp_path: Path) -> None:
+    slow = SLOW[:1_000_000]
+    async with parser(tmp_path) as opened:
+        text = await read(opened, slow)
+        kept = list(tmp_path.rglob("*.json"))
+        assert [file.name for file in kept] == [f"{hashlib.sha256(slow).hexdigest()}-text-html.json"]
+    async with parser(tmp_path) as opened:
+        assert await read(opened, slow) == text
+        assert children() == set()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def parser(plain: Settings) -> AsyncIterator[Parser]:
-    """One with tight limits."""
-    limits = Limits(parse_seconds=1, parse_memory_bytes=300 * 1024 * 1024)
-    async with Parser.open(plain.model_copy(update={"limits": limits})) as found:
-        yield found
+async def test_a_child_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TURNLOG_POSTGRES_PASSWORD_DOCUMENTS", "secret")
+    async with parser(tmp_path) as opened:
+        await read(opened, WORDS)
+        (pid,) = children()
+        assert b"TURNLOG" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
-async def test_a_document_that_is_never_done_is_given_up_and_the_next_one_is_parsed(parser: Parser) -> None:
-    nested = b"<div>" * 120_000 + b"needle"
-    with pytest.raises(Unfit) as refused:
-        await parser.parse(nested, "text/html", "0" * 64)
-    assert refused.value.code == "too-slow"
-    assert (await parser.parse(b"next", "text/plain", "1" * 64)).text == "next"
-
-
-async def test_a_document_that_swells_is_given_up_and_the_next_one_is_parsed(parser: Parser) -> None:
-    swelling = b"<p>a</p>" * 4_000_000
-    with pytest.raises(Unfit) as refused:
-        await parser.parse(swelling, "text/html", "2" * 64)
-    assert refused.value.code in ("too-large", "broken", "too-slow")
-    assert (await parser.parse(b"next", "text/plain", "3" * 64)).text == "next"
-
-
-async def test_more_characters_than_allowed_are_refused(plain: Settings) -> None:
-    limits = Limits(document_characters=10)
-    async with Parser.open(plain.model_copy(update={"limits": limits})) as found:
-        with pytest.raises(Unfit) as refused:
-            await found.parse(b"eleven chars", "text/plain", "4" * 64)
-    assert refused.value.code == "too-large"
-
-
-async def test_what_took_long_is_kept_by_hash_and_version(plain: Settings) -> None:
-    content = b"<div>" * 9_000 + b"needle"
-    async with Parser.open(plain) as found:
-        first = await found.parse(content, "text/html", "5" * 64)
-        kept = list(plain.folder("parsed").rglob("5555*"))
-        assert len(kept) == 1
-        assert await found.parse(b"other bytes, the same name", "text/html", "5" * 64) == first
+async def test_a_cancelled_parse_leaves_no_child_at_work(tmp_path: Path) -> None:
+    async with parser(tmp_path) as opened:
+        task = asyncio.create_task(read(opened, SLOW))
+        began = time.monotonic()
+        while not children():
+            assert time.monotonic() - began < 10
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert children() == set()
