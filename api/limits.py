@@ -84,14 +84,15 @@ class Limited:
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         headers = dict(scope["headers"])
-        limit = self._limits.upload_bytes if scope["path"].startswith(UPLOADS) else self._limits.body_bytes
+        upload = scope["path"].startswith(UPLOADS)
+        limit = self._limits.upload_bytes if upload else self._limits.body_bytes
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             raise TooLarge(limit)
         if not length and b"transfer-encoding" not in headers:
             return receive
-        if b"json" in headers.get(b"content-type", b""):
-            return _replay(await self._json(receive, min(limit, self._limits.body_bytes)), receive)
+        if b"json" in headers.get(b"content-type", b"") and not upload:
+            return _replay(await self._json(receive, limit), receive)
         return _counting(receive, limit)
 
     async def _json(self, receive: Receive, limit: int) -> bytes:

@@ -1,19 +1,17 @@
 """What the views worker says of itself: on /ready, and in its metrics."""
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from infra.health import Health
 from infra.postgres.freshness import Offsets
+from streams.metrics import WorkerMetrics
 
 
 class Progress:
     """How far the folds are, and what they wait for."""
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
-        self._lag = Gauge(
-            "turnlog_lag", "Records that are not folded yet", ["topic", "partition"], registry=health.registry
-        )
+    def __init__(self, health: Health, metrics: WorkerMetrics) -> None:
+        self._health, self._metrics = health, metrics
         self._count = Counter("turnlog_folded", "Records folded into the views", ["topic"], registry=health.registry)
         self.folded: Offsets = {}
         self.ends: Offsets = {}
@@ -48,6 +46,6 @@ class Progress:
     def _show(self, places: Offsets) -> None:
         for place in places:
             behind = max(0, self.ends.get(place, 0) - self.folded.get(place, 0))
-            self._lag.labels(place[0], str(place[1])).set(behind)
+            self._metrics.lag.labels(place[0], str(place[1])).set(behind)
         if self.ends and self.behind == 0:
             self._health.there("views")

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from infra.health import Health
 from infra.kafka.publisher import Publisher
-from infra.metrics import new_registry
 from infra.objects import Objects
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
@@ -22,7 +21,8 @@ from topics.catalogue import DEAD_LETTERS
 @asynccontextmanager
 async def open_folder(settings: Settings, health: Health, folds: Sequence[Fold] = FOLDS) -> AsyncIterator[LogFolder]:
     """The folder of the log; waits for registry and broker, and says so."""
-    progress = Progress(health)
+    metrics = WorkerMetrics(health.registry)
+    progress = Progress(health, metrics)
     async with AsyncExitStack() as stack:
         registry = RegistryClient(settings)
         stack.push_async_callback(registry.close)
@@ -31,6 +31,5 @@ async def open_folder(settings: Settings, health: Health, folds: Sequence[Fold] 
         publisher = await stack.enter_async_context(Publisher.open(settings, codec))
         topics = tuple(fold.topic for fold in folds)
         ours = frozenset(topic.name for topic in topics if topic.ours)
-        metrics = WorkerMetrics(new_registry())
         burial = Burial(settings, "views", publisher, Objects.open(settings), metrics, ours)
         yield LogFolder(settings, folds, Decoding(topics, codec, burial), progress)

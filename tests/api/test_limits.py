@@ -90,6 +90,12 @@ def test_depth_counts_brackets_and_not_those_in_strings(body: bytes, fits: bool)
             check_depth(body, 32)
 
 
+async def test_an_uploaded_object_is_bytes_however_deep_its_json_is(house: House) -> None:
+    ada = await house.user("ada")
+    deep = b"[" * 100 + b"]" * 100
+    assert (await ada.put("/v1/objects", content=deep, headers=JSON)).is_success
+
+
 async def test_the_rate_of_a_key_is_shared_by_replicas_and_comes_back(house: House) -> None:
     await house.user("rae")
     async with serving(house.settings) as other:

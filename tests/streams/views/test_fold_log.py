@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import pytest_asyncio
@@ -44,8 +46,11 @@ ACCESS = (Fold(ACCESS_CHANGES, fold_access),)
 @pytest.fixture
 def fresh(servers: Servers, tmp_path: Path) -> Iterator[Settings]:
     """An installation for one test, because these break theirs."""
-    with installation(servers, tmp_path) as settings:
-        yield settings
+    with installation(servers, tmp_path) as settings, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        yield settings.model_copy(update={"health_port": port})
 
 
 @pytest_asyncio.fixture
@@ -205,6 +210,8 @@ async def test_the_process_says_78_when_a_person_must_look_and_0_when_told_to_st
     await put_user(publisher, "x")
     process = await _process(fresh)
     await until_folded(fresh)
+    await _says(fresh, "/ready", '"ready": true')
+    await _says(fresh, "/metrics", 'turnlog_lag{partition="0",topic="access-changes"} 0.0')
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), SECONDS) == 0
     look(fresh, "update views.offsets set topic_id = 'another'")
@@ -213,4 +220,11 @@ async def test_the_process_says_78_when_a_person_must_look_and_0_when_told_to_st
 
 
 async def _process(settings: Settings) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "streams.views", env=environment(settings))
+    env = environment(settings, TURNLOG_HEALTH_PORT=str(settings.health_port))
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "streams.views", env=env)
+
+
+async def _says(settings: Settings, path: str, what: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(SECONDS):
+        while what not in (await http.get(f"http://127.0.0.1:{settings.health_port}{path}")).text:
+            await asyncio.sleep(0.05)
