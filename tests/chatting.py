@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import orjson
 from infra.health import Health
 from infra.metrics import new_registry
 from infra.settings import Settings
+from streams.app import Open
 from streams.chat.agents import open_chat
 from streams.process import open_worker
 
@@ -35,13 +36,18 @@ class Said:
         return attempt, seq, position
 
 
-@asynccontextmanager
-async def answering(settings: Settings) -> AsyncIterator[None]:
+def answering(settings: Settings) -> AbstractAsyncContextManager[None]:
     """A chat worker, in this process; returns when it has its partitions."""
+    return working("chat", open_chat, settings)
+
+
+@asynccontextmanager
+async def working(name: str, open_pipeline: Open, settings: Settings) -> AsyncIterator[None]:
+    """A worker, in this process; returns when it has its partitions."""
     health = Health(new_registry())
     health.missing("start", "starting")
     stop = asyncio.Event()
-    async with open_worker("chat", open_chat, settings, health) as worker:
+    async with open_worker(name, open_pipeline, settings, health) as worker:
         task = asyncio.create_task(worker.run(stop))
         try:
             async with asyncio.timeout(SECONDS):
