@@ -7,8 +7,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from streams.documents.parse_text import MARKS, _wide, decoded
 from streams.documents.parsed import Heading, Parsed
 
-UNSEEN = frozenset(("script", "style", "noscript", "template", "head", "svg", "math", "iframe", "object", "select"))
-LINES = "address br caption dd dl dt figcaption figure footer form header hr main nav tbody td tfoot th thead tr"
+UNSEEN = frozenset("script style noscript template head nav svg math iframe object select button".split())
+LINES = "address br caption dd dl dt figcaption figure footer form header hr main tbody td tfoot th thead tr"
 PARTS = "article aside blockquote body details div fieldset h1 h2 h3 h4 h5 h6 li ol p pre section summary table ul"
 PARAGRAPHS = frozenset(PARTS.split())
 BLOCKS = PARAGRAPHS | frozenset(LINES.split())
