@@ -7,7 +7,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from streams.documents.parse_text import MARKS, _wide, decoded
 from streams.documents.parsed import Heading, Parsed
 
-UNSEEN = frozenset("script style noscript template head nav svg math iframe object select button".split())
+HIDDEN = "button head iframe math nav noscript object script select style svg template"
+UNSEEN = frozenset(HIDDEN.split())
 LINES = "address br caption dd dl dt figcaption figure footer form header hr main tbody td tfoot th thead tr"
 PARTS = "article aside blockquote body details div fieldset h1 h2 h3 h4 h5 h6 li ol p pre section summary table ul"
 PARAGRAPHS = frozenset(PARTS.split())
