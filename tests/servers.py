@@ -1,6 +1,7 @@
 """Where tests find their servers: attached to those that the environment names, or started for this run."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -126,12 +127,23 @@ def _say(words: str) -> None:
 
 
 def remove_servers(folder: Path) -> None:
-    """Removes what an earlier run left, also where root's servers keep it."""
+    """Removes what an earlier run left, also where root's servers keep it; raises when that run is not over."""
+    _check_over(ROOT / folder / "lock")
     data = ROOT / folder / "servers"
     with suppress(FileNotFoundError):
         if data.is_symlink():
             shutil.rmtree(data.resolve())
         shutil.rmtree(ROOT / folder)
+
+
+def _check_over(lock: Path) -> None:
+    if not lock.exists():
+        return
+    with lock.open("a+") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise RuntimeError(f"{lock.parent} is in use by another run of tests: wait for its end") from exc
 
 
 @contextmanager
