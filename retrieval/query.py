@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from infra.opensearch.mapping import ANY_READER
 
 By = Literal["both", "words", "meaning"]
-FIELDS = ["title^2", "heading", "body"]
+FIELDS = ["title^3", "heading", "body"]
 SOURCE = {"excludes": ["embedding"]}
 # Each arm normalises this many times what is asked for: hits below the cut count as nothing in the other arm's mean.
 DEEPER = 4

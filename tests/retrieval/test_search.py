@@ -47,9 +47,9 @@ async def test_both_scores_are_told_and_the_fused_one_is_their_normalised_mean(l
     meanings = [hit.meaning for hit in (one.hit for one in found) if hit.meaning is not None]
     for one in found:
         expected = 0.0
-        for score, arm in ((one.hit.words, words), (one.hit.meaning, meanings)):
+        for weight, score, arm in ((0.45, one.hit.words, words), (0.55, one.hit.meaning, meanings)):
             if score is not None:
-                expected += 0.5 * max((score - min(arm)) / (max(arm) - min(arm)), 0.001)
+                expected += weight * max((score - min(arm)) / (max(arm) - min(arm)), 0.001)
         assert one.hit.score == pytest.approx(expected, abs=1e-4)
     assert any(one.hit.words is None for one in found), "a passage that only its meaning found"
 

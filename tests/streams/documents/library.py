@@ -27,6 +27,7 @@ from streams.documents.version import Key
 from streams.documents.withdraw_document import withdraw_document
 from streams.views.fold_access import fold_access
 from streams.views.fold_documents import fold_document_status, fold_documents
+from tests.kafka_reading import all_of
 from topics.catalogue import ACCESS_CHANGES, DOCUMENT_STATUS, DOCUMENTS, OURS, Topic, document_key
 
 NO_SOURCE = Source()
@@ -42,6 +43,7 @@ class Library:
     tools: Tools
     searching: Search
     publisher: Publisher
+    codec: Codec
     offset: int = 0
     told: list[Event] = field(default_factory=list)
 
@@ -146,6 +148,13 @@ class Library:
         key = document_key(collection_id, document_id)
         return {v.version for page in pages for v in page if document_key(v.collection_id, v.document_id) == key}
 
+    async def receipts(self, document_id: str) -> list[Any]:
+        """What was published about a document on `document-status`."""
+        topic, events = DOCUMENT_STATUS, []
+        for record in await all_of(self.settings, topic):
+            events.append(await self.codec.decode(topic.name, topic.events, record.value, dict(record.headers)))
+        return [event for event in events if getattr(event, "document_id", None) == document_id]
+
     def key(self, document_id: str, collection_id: str = "open") -> Key:
         """The document in the index that is served."""
         return Key(self.index.number, collection_id, document_id)
@@ -167,8 +176,9 @@ async def open_library(settings: Settings) -> AsyncIterator[Library]:
         registry = RegistryClient(settings)
         stack.push_async_callback(registry.close)
         await registry.load(OURS)
-        publisher = await stack.enter_async_context(Publisher.open(settings, Codec(registry)))
-        library = Library(settings, pool, views, tools, searching, publisher)
+        codec = Codec(registry)
+        publisher = await stack.enter_async_context(Publisher.open(settings, codec))
+        library = Library(settings, pool, views, tools, searching, publisher, codec)
         await library.collection("open")
         yield library
 
