@@ -41,7 +41,8 @@ class Reader:
                 return
             sealed = self._sealed_elsewhere()
             if (look or sealed) and (told := await self._look()):
-                yield b"".join(rest(told, self._place))
+                for frame in rest(told, self._place):
+                    yield frame
                 return
             if waits := self._waits():
                 yield waits

@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+log = structlog.get_logger()
 HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 
 
@@ -33,10 +35,8 @@ class EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for frame in self._frames:
-                self.writing_since = time.monotonic()
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
-                self.writing_since = 0.0
-            await send({"type": "http.response.body", "body": b""})
+                await self._write(send, frame, more=True)
+            await self._write(send, b"", more=False)
         except asyncio.CancelledError:
             if not self._over:
                 raise
@@ -45,6 +45,12 @@ class EventStream(Response):
             gone.cancel()
             await self._frames.aclose()
             self._left()
+
+    async def _write(self, send: Send, frame: bytes, *, more: bool) -> None:
+        """Returns as soon as the server takes it: it holds a writer back whose reader does not read."""
+        self.writing_since = time.monotonic()
+        await send({"type": "http.response.body", "body": frame, "more_body": more})
+        self.writing_since = 0.0
 
     def cut(self) -> None:
         """Ends the response where it is."""
@@ -69,4 +75,5 @@ class Streams:
         old = time.monotonic() - seconds
         for stream in list(self.open):
             if 0 < stream.writing_since < old:
+                log.info("cut off a reader that does not read", seconds=seconds)
                 stream.cut()

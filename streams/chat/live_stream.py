@@ -19,6 +19,8 @@ from schemas.event import Event
 from streams.chat.turns import Claim
 from topics.catalogue import ANSWERS_LIVE
 
+DELTA_CHARACTERS = 100_000  # at most 400 kB of UTF-8
+
 
 class LiveStream:
     """One attempt's events. Sending is enqueueing; the partition is the request's, because the key is."""
@@ -61,9 +63,11 @@ class LiveStream:
         )
 
     async def extend(self, text: str) -> None:
-        """The answer grows."""
-        if not text:
-            return
+        """The answer grows; a piece of any length fits into records."""
+        for start in range(0, len(text), DELTA_CHARACTERS):
+            await self._extend(text[start : start + DELTA_CHARACTERS])
+
+    async def _extend(self, text: str) -> None:
         self._text.append(text)
         self.position += len(text)
         await self._send(
