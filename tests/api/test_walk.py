@@ -55,6 +55,23 @@ HARMLESS: dict[str, Any] = {
     "url": "https://example.org/",
     "wait": "searchable",
 }
+ODD = [
+    "",
+    "\0",
+    "\ud800",
+    "\u2028 ä",
+    "a" * 3000,
+    "../%00?#",
+    "%ff",
+    -1,
+    2**70,
+    1e300,
+    None,
+    [],
+    [None],
+    {"a": {}},
+    True,
+]
 NOBODYS = {  # tables that hold nothing of anybody
     "views.offsets",  # how far each topic is folded
     "state.serving_index",  # which index is searched
@@ -125,6 +142,25 @@ async def test_the_same_requests_with_ones_own_identifiers_work(walk: Walk) -> N
         if answer.status_code not in WORKS:
             wrong.append(f"{call.method} {call.template}: {answer.status_code} {answer.text[:200]}")
     assert not wrong, "\n".join(wrong)
+
+
+async def test_no_value_however_odd_is_a_server_error(walk: Walk) -> None:
+    bob = walk.house.people["bob"]
+    own = {name: values[0] for name, values in walk.bob.words.items()}
+    odd = Words(own, dict.fromkeys([*own, *HARMLESS], ODD), HARMLESS)
+    wrong = []
+    for call in calls(walk.api, odd):
+        if call.slot == "nothing" or (call.slot.split()[0] != "body" and not is_sendable(call.value)):
+            continue
+        answer = await ask(bob, call)
+        if answer.status_code >= 500:
+            wrong.append(f"{call}: {answer.status_code} {answer.text[:200]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def is_sendable(value: Any) -> bool:
+    """Whether a path, a query or a header can hold it."""
+    return isinstance(value, str) and value.isprintable() and value.isascii() and value != ""
 
 
 def test_no_route_is_missing_in_the_description_that_is_walked(walk: Walk) -> None:

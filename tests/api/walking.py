@@ -1,5 +1,6 @@
 """Requests made from a route's description: a valid one of one's own, and one for each identifier of somebody else."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -57,8 +58,10 @@ class Call:
                 "headers": {"content-type": "text/plain", **self.headers},
                 "content": self.body,
             }
-        body = {} if self.body is None else {"json": self.body}
-        return {"params": self.query, "headers": self.headers, **body}
+        if self.body is None:
+            return {"params": self.query, "headers": self.headers}
+        head = {"content-type": "application/json", **self.headers}
+        return {"params": self.query, "headers": head, "content": json.dumps(self.body).encode()}
 
     def __str__(self) -> str:
         return f"{self.method.upper()} {self.template} with {self.slot} = {self.value!r}"
