@@ -10,7 +10,6 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from infra.kafka.records import Position
 from infra.postgres.pool import conninfo
 from infra.settings import Role, Settings
 from infra.waiting import backoff_seconds, until_available
@@ -65,14 +64,6 @@ class Freshness:
         """The next offset to fold of each partition of some topics."""
         names = {topic.name for topic in topics}
         return {place: offset for place, offset in self._folded.items() if place[0] in names}
-
-    def has(self, topic: str, position: Position) -> bool:
-        """Whether the views have folded a record."""
-        return self._folded.get((topic, position.partition), 0) > position.offset
-
-    async def wait_for(self, topic: str, position: Position, seconds: float) -> bool:
-        """Waits until a record is folded; False when it is not within `seconds`."""
-        return await self.wait_for_all({(topic, position.partition): position.offset + 1}, seconds)
 
     async def wait_for_all(self, ends: Offsets, seconds: float | None) -> bool:
         """Waits until every partition is folded up to its end; False when it is not within `seconds`."""

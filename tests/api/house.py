@@ -88,7 +88,8 @@ class House:
     async def tell(self, topic: Topic, key: str, event: Event) -> Position:
         """Puts an event on the log, and waits until the views have it."""
         position = await self.publisher.publish(topic, key, event)
-        assert await self.freshness.wait_for(topic.name, position, SECONDS), "the views do not fold"
+        end = {(topic.name, position.partition): position.offset + 1}
+        assert await self.freshness.wait_for_all(end, SECONDS), "the views do not fold"
         return position
 
     async def access(self, *events: Event) -> None:

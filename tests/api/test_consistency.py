@@ -5,7 +5,6 @@ import time
 
 import httpx
 
-from infra.kafka.records import Position
 from tests.api.house import House, after, serving, superuser, until_ready
 
 
@@ -28,16 +27,17 @@ async def test_a_read_waits_for_the_write_that_it_names(house: House) -> None:
     place = (await ole.post("/v1/collections", json={"name": "first"})).headers["x-turnlog-position"]
     topic, _, position = place.partition("/")
     partition, offset = map(int, position.split(":"))
+    end = {(topic, partition): offset + 2}
     following = f"{topic}/{partition}:{offset + 1}"
 
     async def write_later() -> None:
         await asyncio.sleep(0.3)
-        while not house.freshness.has(topic, Position(partition, offset + 1)):
+        while house.freshness.behind(end):
             assert (await ole.post("/v1/collections", json={"name": "more"})).status_code == 201
 
     later = asyncio.create_task(write_later())
     answer = await ole.get("/v1/me", params={"after": following})
-    assert house.freshness.has(topic, Position(partition, offset + 1))
+    assert not house.freshness.behind(end)
     assert answer.status_code == 200
     await later
 

@@ -37,7 +37,8 @@ class Desk:
         """Changes rights, and waits until the views know."""
         for event in events:
             position = await self.stand.publisher.publish(ACCESS_CHANGES, record_key(event), event)
-            assert await self.freshness.wait_for(ACCESS_CHANGES.name, position, SECONDS)
+            end = {(ACCESS_CHANGES.name, position.partition): position.offset + 1}
+            assert await self.freshness.wait_for_all(end, SECONDS)
 
     async def admit(self, event: DocumentPublished | DocumentRetracted, inbox: Inbox = ANY) -> Event:
         """What comes of a record: the one event that admission says."""
