@@ -13,6 +13,7 @@ run: ## start everything, stay up; PORTS='kafka=9092 api=9000' chooses other por
 
 test: ## all tests, on servers, ports and data of their own; ARGS='-k name' chooses
 	@$(SETUP) dev
+	@$(PYTHON) -m ops.fetch >/dev/null
 	@exec $(PYTHON) -m pytest $(ARGS)
 
 check: ## format, lint, strict types, generated files in step

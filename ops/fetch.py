@@ -4,6 +4,7 @@
 """
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,7 @@ def check_room(folder: Path, wanted: int) -> None:
 
 def main() -> int:
     """Exit code 1 with the cause on stderr."""
+    os.umask(0o022)  # what root unpacks, the servers' account has to read
     begun = time.monotonic()
 
     def say(words: str) -> None:
