@@ -18,7 +18,6 @@ from schemas.access import (
     UserCreated,
     UserSwitched,
 )
-from schemas.errors import Invalid
 from schemas.event import Event
 
 USER_ID = r"^[a-z0-9][a-z0-9._@-]{0,63}$"
@@ -66,13 +65,6 @@ def split_key(key: str) -> tuple[str, str] | None:
     """The id and the secret of an API key, None when it does not look like one."""
     found = KEY.fullmatch(key)
     return (found[1], found[2]) if found else None
-
-
-def check_principals(principals: Iterable[str]) -> None:
-    """Raises Invalid for anything but `user:ID`, `group:NAME` and `public`."""
-    for principal in principals:
-        if not re.fullmatch(PRINCIPAL, principal):
-            raise Invalid(f"{principal!r} is no principal: write user:ID, group:NAME or public")
 
 
 def record_key(event: Event) -> str:

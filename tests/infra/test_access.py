@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from infra.access import SCOPES, check_principals, make_key, record_key, sha256_of, split_key
-from schemas.errors import Invalid
+from infra.access import SCOPES, make_key, record_key, sha256_of, split_key
 from tests.examples import example
 from topics.catalogue import ACCESS_CHANGES, DOCUMENTS
 
@@ -30,11 +29,3 @@ def test_every_event_of_the_topic_travels_under_its_entity() -> None:
         assert ":" in record_key(example(kind))
     with pytest.raises(TypeError):
         record_key(example(DOCUMENTS.events[0]))
-
-
-@pytest.mark.parametrize(
-    "principal", ["scope:admin", "user:", "group:A", "everybody", "user:a b", "public ", "user:a\n"]
-)
-def test_only_users_groups_and_public_are_principals(principal: str) -> None:
-    with pytest.raises(Invalid):
-        check_principals(["public", "user:ann", "group:team", principal])
