@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber
 from aiokafka.structs import RecordMetadata
 
+from infra.kafka.patience import be_patient
 from infra.kafka.records import Position
 from infra.settings import Settings
 from infra.waiting import until_available
@@ -16,6 +18,8 @@ from schemas.errors import Invalid, Unavailable
 from schemas.event import Event
 from topics.catalogue import Topic
 
+log = structlog.get_logger()
+STOP_SECONDS = 8.0
 OVERHEAD_BYTES = 4096  # room for key, headers and the batch's own head
 
 
@@ -24,11 +28,12 @@ class Publisher:
 
     def __init__(self, settings: Settings, codec: Codec, producer: AIOKafkaProducer) -> None:
         self._settings, self._codec, self._producer = settings, codec, producer
+        self._lost_count = False
 
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, codec: Codec) -> AsyncIterator["Publisher"]:
-        """Connects as soon as the broker is there, and flushes at the end."""
+        """Connects as soon as the broker is there, and flushes at the end, unless the broker is away then."""
         producer = AIOKafkaProducer(
             bootstrap_servers=settings.kafka_bootstrap,
             acks="all",
@@ -37,17 +42,18 @@ class Publisher:
             request_timeout_ms=30_000,
             max_request_size=settings.limits.record_bytes,
         )
+        be_patient(producer)
         try:
             await until_available("kafka", lambda: _start(producer))
             yield cls(settings, codec, producer)
         finally:
-            await producer.stop()
+            await _stop(producer)
 
     @property
     def alive(self) -> bool:
-        """False once the task that sends has ended: aiokafka does not start it again, and nothing can be sent."""
+        """False once nothing can be sent, or not on every partition: then only a new process can."""
         task = self._producer._sender.sender_task
-        return task is not None and not task.done()
+        return task is not None and not task.done() and not self._lost_count
 
     def encode(self, topic: Topic, event: Event) -> Encoded:
         """Bytes and headers for a topic; raises Invalid when they are over the record limit."""
@@ -83,9 +89,10 @@ class Publisher:
                 partition=partition,
                 headers=[*encoded.headers, *headers],
             )
-            return sent
         except KafkaError as exc:
             raise Unavailable("kafka", str(exc) or type(exc).__name__) from exc
+        sent.add_done_callback(self._look_at)
+        return sent
 
     async def publish(self, topic: Topic, key: str, event: Event, *, partition: int | None = None) -> Position:
         """Send and wait for all replicas."""
@@ -103,6 +110,11 @@ class Publisher:
         """As `publish`, with bytes that were encoded before."""
         return await settled(await self.send_bytes(topic, key, encoded, partition=partition, headers=headers))
 
+    def _look_at(self, sent: asyncio.Future[RecordMetadata]) -> None:
+        """A producer whose numbers the broker does not expect any more can send nothing on that partition."""
+        if not sent.cancelled() and isinstance(sent.exception(), OutOfOrderSequenceNumber):
+            self._lost_count = True
+
 
 async def settled(sent: asyncio.Future[RecordMetadata]) -> Position:
     """The position of a record that was sent; raises Unavailable."""
@@ -118,3 +130,11 @@ async def _start(producer: AIOKafkaProducer) -> None:
         await producer.start()
     except KafkaError as exc:
         raise Unavailable("kafka", str(exc) or type(exc).__name__) from exc
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+    except TimeoutError:
+        log.warning("stopped with records unsent: the broker did not take them")
