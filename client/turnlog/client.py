@@ -63,6 +63,11 @@ class Turnlog:
         told: dict[str, Any] = self._http.json("GET", f"/v1/turns/{turn_id}", fresh=True)
         return told
 
+    def conversation(self, conversation_id: str) -> dict[str, Any]:
+        """A conversation with its first 100 turns, as the server tells it."""
+        told: dict[str, Any] = self._http.json("GET", f"/v1/conversations/{conversation_id}", fresh=True)
+        return told
+
     def stop(self, turn_id: str) -> None:
         """Ends a turn with the text it has; its stream then says `stopped`."""
         self._write("POST", f"/v1/turns/{turn_id}/stop")

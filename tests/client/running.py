@@ -18,7 +18,7 @@ from ops.processes import OURS
 from tests.code import ROOT
 from tests.environment import environment
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 STOP_SECONDS = 25
 
 

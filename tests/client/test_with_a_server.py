@@ -1,11 +1,9 @@
 """The command line against a whole installation: publish, search, ask, stop, take back."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from turnlog import Problem, Turnlog
 from turnlog.model import Delta, Ended
 from turnlog.stream import Answer
 
+pytestmark = pytest.mark.timeout(300)  # five processes start first, on a machine that may be busy
 WORDS = "words: count={count} delay_ms=5"
 HANDBOOK = "# Night shift\n\nThe pump in hall 3 stops at two o'clock for eleven minutes. Grace is on call.\n"
 
@@ -75,14 +74,18 @@ def test_a_conversation_goes_on(client: Turnlog) -> None:
 
 
 def test_ctrl_c_stops_the_model_and_keeps_what_there_is(server: Running, client: Turnlog) -> None:
-    process = start(server, "ask", "--json", "--model", "words", "words: count=2000 delay_ms=20")
-    killer = threading.Timer(2.5, lambda: process.send_signal(signal.SIGINT))
-    killer.start()
-    said, noted = process.communicate(timeout=60)
-    told = json.loads(said)
-    assert (process.returncode, told["status"], noted) == (130, "stopped", "")
-    assert told["text"] == client.turn(told["turn_id"])["answer"]
-    assert 0 < len(told["text"].split()) < 2000
+    conversation = client.start_conversation()
+    process = start(server, "ask", "--model", "words", "-c", conversation, "words: count=2000 delay_ms=20")
+    assert process.stdout
+    assert process.stderr
+    shown = process.stdout.read(30)
+    process.send_signal(signal.SIGINT)
+    shown += process.stdout.read()
+    assert "[stopped]" in process.stderr.read()
+    assert process.wait(60) == 130
+    (turn,) = client.conversation(conversation)["turns"]
+    assert (turn["status"], turn["answer"] + "\n") == ("stopped", shown)
+    assert len(turn["answer"].split()) < 2000
 
 
 def test_a_published_document_is_found_cited_and_taken_back(server: Running, client: Turnlog, tmp_path: Path) -> None:
