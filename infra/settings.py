@@ -38,6 +38,7 @@ class Limits(BaseModel):
     coalesce_seconds: float = 0.025
     views_wait_seconds: float = 0.1
     consumer_session_seconds: float = 10
+    stalled_seconds: float = 60
     history_tokens: int = 2000
     passages_tokens: int = 1500
     passages: int = 8

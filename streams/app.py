@@ -118,7 +118,7 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> int:
         """Works until told to stop, or until it cannot go on; gives the exit code."""
         stopped = asyncio.create_task(stop.wait())
-        watching = asyncio.create_task(watch(self._glance))
+        watching = asyncio.create_task(watch(self._glance, self.tools.settings.limits.stalled_seconds))
         working = asyncio.create_task(self._work())
         ends: list[asyncio.Future[Any]] = [stopped, watching, working, self.runner.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 EX_SOFTWARE = 70
 """The exit code of a worker that no longer makes progress; a supervisor starts it anew."""
-STALLED_SECONDS = 60.0
 LOOK_SECONDS = 5.0
 
 
@@ -28,7 +27,7 @@ class Glance:
 class Watchdog:
     """Remembers when something last moved."""
 
-    def __init__(self, now: float, stalled_seconds: float = STALLED_SECONDS) -> None:
+    def __init__(self, now: float, stalled_seconds: float) -> None:
         self._since, self._moved, self._stalled_seconds = now, -1, stalled_seconds
 
     def see(self, glance: Glance, now: float) -> None:
@@ -41,9 +40,9 @@ class Watchdog:
             raise Stalled(f"{glance.backlog} records wait, and nothing moved for {now - self._since:.0f} s")
 
 
-async def watch(look: Callable[[], Awaitable[Glance]]) -> None:
+async def watch(look: Callable[[], Awaitable[Glance]], stalled_seconds: float) -> None:
     """Looks every few seconds; ends only by raising Stalled."""
-    watchdog = Watchdog(time.monotonic())
+    watchdog = Watchdog(time.monotonic(), stalled_seconds)
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         watchdog.see(await look(), time.monotonic())

@@ -37,4 +37,4 @@ def test_the_time_starts_anew(meanwhile: Glance) -> None:
 
 def test_a_producer_whose_sender_has_ended_is_a_stall_at_once() -> None:
     with pytest.raises(Stalled, match="sender"):
-        Watchdog(0.0).see(Glance(0, 0, busy=False, sender_alive=False), 1.0)
+        Watchdog(0.0, stalled_seconds=60).see(Glance(0, 0, busy=False, sender_alive=False), 1.0)

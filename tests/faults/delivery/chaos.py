@@ -149,21 +149,24 @@ class Chaos:
         found = await all_of(self.settings, topic)
         return [await self.codec.decode(topic.name, topic.events, one.value, dict(one.headers)) for one in found]
 
-    def overlaps_and_disorder(self) -> list[tuple[str, str, Line]]:
-        """Within one process: a key that ran twice at once, or whose offsets went back."""
-        running: dict[tuple[str, str], int] = {}
-        newest: dict[tuple[str, str], int] = {}
+    def overlaps_and_disorder(self) -> list[tuple[str, Line]]:
+        """Events of a key that ran at once in one process, or started before an earlier one of it was finished."""
+        running: set[tuple[str, str]] = set()
+        offsets: dict[str, set[int]] = collections.defaultdict(set)
+        for line in self.lines():
+            offsets[line.key].add(line.offset)
+        finished: dict[str, set[int]] = collections.defaultdict(set)
         wrong = []
         for line in self.lines():
-            place = (line.worker, line.key)
             if line.what != "start":
-                running.pop(place, None)
+                running.discard((line.worker, line.key))
+                finished[line.key] |= {line.offset} if line.what == "end" else set()
                 continue
-            if place in running:
-                wrong.append(("at once", line.key, line))
-            if newest.get(place, -1) >= line.offset:
-                wrong.append(("out of order", line.key, line))
-            running[place], newest[place] = line.offset, line.offset
+            if (line.worker, line.key) in running:
+                wrong.append(("at once", line))
+            if any(offset not in finished[line.key] for offset in offsets[line.key] if offset < line.offset):
+                wrong.append(("too early", line))
+            running.add((line.worker, line.key))
         return wrong
 
     def close(self) -> None:

@@ -13,12 +13,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from faust.types import TP
+
 from infra.kafka.records import NOTHING, Output, Outputs, Received
 from infra.postgres.pool import open_pool
 from schemas.documents import DocumentAccepted, DocumentPublished, DocumentRemoved, DocumentRetracted, DocumentWithdrawn
 from streams.app import Pipeline, Tools
 from streams.process import run
 from streams.step import Step
+from streams.strict_consumer import StrictConsumer, StrictTransport
 from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS, DOCUMENTS_LOCAL
 
 NAME = os.environ.get("CHAOS_NAME", "")
@@ -82,5 +85,15 @@ async def open_chaos(tools: Tools) -> AsyncIterator[Pipeline]:
         yield Pipeline(steps, db)
 
 
+class Asleep(StrictConsumer):
+    """A consumer that lives and beats its heart, and fetches nothing: seen in the wild after broker trouble."""
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        await asyncio.sleep(3600)
+        return await super()._getmany(active_partitions, timeout)
+
+
 if __name__ == "__main__":
+    if os.environ.get("CHAOS_ASLEEP"):
+        StrictTransport.Consumer = Asleep
     sys.exit(run("documents", open_chaos))
