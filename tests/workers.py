@@ -8,13 +8,18 @@ from infra.settings import Settings
 from tests.faults.turns.processes import Processes
 
 
+def start(processes: Processes, name: str) -> None:
+    """`streams.NAME` as a static member of its group: killed and started again it goes on at once."""
+    processes.start(name, f"streams.{name}", TURNLOG_INSTANCE=f"{processes.settings.namespace}{name}")
+
+
 @asynccontextmanager
 async def working(settings: Settings, folder: Path, *names: str) -> AsyncIterator[Processes]:
     """`streams.NAME` for each name, ready; ended after."""
     processes = Processes(settings, folder)
     try:
         for name in names:
-            processes.start(name, f"streams.{name}")
+            start(processes, name)
         await processes.ready(*names)
         yield processes
     finally:
