@@ -41,16 +41,20 @@ async def index_document(received: Received[DocumentAccepted], tools: Tools) -> 
     """Parse, split, embed, put, flip, receipt. Whatever was begun is finished, and nothing goes back."""
     rows, key, version = tools.rows, Key.of(tools.rows.index, received), received.offset
     row = await rows.begin(received)
-    if row.last_offset == version and row.phase == "writing":
-        title, passages = await _passages(received.event, tools)
-        if not await rows.count(key, version, len(passages)):
-            return NOTHING
-        await tools.index.put(await _embedded(received, title, passages, tools.embedder))
-        if not await rows.flip(key, version):
-            await _give_up(key, version, len(passages), tools)
-            return NOTHING
-    await sweep(await rows.leftovers(key), rows, tools.index)
-    return [receipt(received, rows.index, await rows.look(key))]
+    if row.last_offset != version or row.phase != "writing":
+        await sweep(await rows.leftovers(key), rows, tools.index)
+        return [receipt(received, rows.index, row)]
+    title, passages = await _passages(received.event, tools)
+    if not await rows.count(key, version, len(passages)):
+        return NOTHING
+    await tools.index.put(await _embedded(received, title, passages, tools.embedder))
+    flipped = await rows.flip(key, version)
+    if flipped is None:
+        await _give_up(key, version, len(passages), tools)
+        return NOTHING
+    row, old = flipped
+    await sweep(old, rows, tools.index)
+    return [receipt(received, rows.index, row)]
 
 
 async def _passages(event: DocumentAccepted, tools: Tools) -> tuple[str | None, list[Passage]]:

@@ -20,6 +20,19 @@ COLUMNS = """last_offset, positions, source_version, phase, outcome, code, stage
 WHERE = "index = %(index)s and collection_id = %(collection)s and document_id = %(document)s"
 MINE = f"{WHERE} and last_offset = %(version)s and phase = 'writing'"
 
+FLIP = f"""with old as (select * from state.documents where {MINE} for update),
+left_over as (insert into state.leftovers (index, collection_id, document_id, version, passages)
+  select index, collection_id, document_id, live_version, live_passages from old
+  where live_version is not null on conflict do nothing)
+update state.documents d set phase = 'live', outcome = 'indexed', waiting_for = null,
+  live_version = old.last_offset, live_digest = old.digest, live_passages = old.passages,
+  live_readers = old.readers, live_object = old.object_sha256
+from old where d.index = old.index and d.collection_id = old.collection_id and d.document_id = old.document_id
+returning old.live_version, old.live_passages, {", ".join("d." + name.strip() for name in COLUMNS.split(","))}"""
+LOCK = f"""insert into state.documents as d (index, collection_id, document_id, last_offset, phase)
+values (%(index)s, %(collection)s, %(document)s, -1, 'failed')
+on conflict (index, collection_id, document_id) do update set last_offset = d.last_offset returning {COLUMNS}"""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -116,21 +129,15 @@ class DocumentRows:
         """Notes how many passages a version will have, before they are put; False: somebody else owns the document."""
         return await self._mine(f"update state.documents set passages = %(n)s where {MINE}", key, version, n=passages)
 
-    async def flip(self, key: Key, version: int) -> bool:
-        """Makes a version live, and the one before it a leftover; False: somebody else owns the document."""
-        return await self._mine(
-            f"""with old as (select * from state.documents where {MINE} for update),
-            left_over as (insert into state.leftovers (index, collection_id, document_id, version, passages)
-              select index, collection_id, document_id, live_version, live_passages from old
-              where live_version is not null on conflict do nothing)
-            update state.documents d set phase = 'live', outcome = 'indexed', waiting_for = null,
-              live_version = old.last_offset, live_digest = old.digest, live_passages = old.passages,
-              live_readers = old.readers, live_object = old.object_sha256
-            from old where d.index = old.index and d.collection_id = old.collection_id
-              and d.document_id = old.document_id""",
-            key,
-            version,
-        )
+    async def flip(self, key: Key, version: int) -> tuple[Row, list[Leftover]] | None:
+        """Makes a version live, and the one before it a leftover; None: somebody else owns the document."""
+        async with connection(self._pool) as db, db.cursor() as cursor:
+            await cursor.execute(FLIP.encode(), _args(key) | {"version": version})
+            found = await cursor.fetchone()
+        if found is None:
+            return None
+        old = [] if found[0] is None else [Leftover(key, found[0], found[1])]
+        return Row(*found[2:]), old
 
     async def fail(self, key: Key, version: int, stage: str, code: str, reason: str) -> bool:
         """Gives a version up; the one before it stays live."""
@@ -198,11 +205,8 @@ def _args(key: Key) -> dict[str, Any]:
 
 async def _locked(db: Connection, key: Key) -> Row:
     """The row of a document, made when it is missing, held until the transaction ends."""
-    insert = """insert into state.documents (index, collection_id, document_id, last_offset, phase)
-      values (%(index)s, %(collection)s, %(document)s, -1, 'failed') on conflict do nothing"""
-    await db.execute(insert, _args(key))
     async with db.cursor(row_factory=class_row(Row)) as cursor:
-        await cursor.execute(f"select {COLUMNS} from state.documents where {WHERE} for update".encode(), _args(key))
+        await cursor.execute(LOCK.encode(), _args(key))
         found = await cursor.fetchone()
     assert found is not None
     return found

@@ -47,7 +47,7 @@ class Splitter:
             context = self._shortened(
                 "\n".join(part for part in (title, " > ".join(h for h in path if h != title)) if part)
             )
-            budget = PASSAGE_TOKENS - self._tokens.count(context)
+            budget = PASSAGE_TOKENS - (self._tokens.count(context) if context else 0)
             for first, last in self._cut(parsed.text, start, end, budget):
                 if len(made) == MAX_PASSAGES:
                     raise Unfit("split", "too-large", f"more than {MAX_PASSAGES} passages: publish it in parts")
@@ -59,6 +59,8 @@ class Splitter:
         return made
 
     def _shortened(self, text: str) -> str:
+        if len(text) <= CONTEXT_TOKENS:  # no token is shorter than a character
+            return text
         offsets = self._tokens.spans(text)
         return text if len(offsets) <= CONTEXT_TOKENS else text[: offsets[CONTEXT_TOKENS - 1][1]]
 

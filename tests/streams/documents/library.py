@@ -106,7 +106,7 @@ class Library:
         await tools.rows.begin(received)
         assert await tools.rows.count(key, version, 1)
         await self.ghost(key.document_id, version, received.event.content.inline.decode())
-        assert await tools.rows.flip(key, version)
+        assert await tools.rows.flip(key, version) is not None
 
     async def ghost(self, document_id: str, version: int, text: str = "Ghosts glow.") -> None:
         """A passage in the index that no step put there."""
