@@ -53,8 +53,9 @@ def cache_folder() -> Path:
 
 
 def is_passable(folder: Path) -> bool:
-    """Whether another user can get to this folder: every folder above it lets others pass."""
-    return all(parent.stat().st_mode & 0o001 for parent in folder.resolve().parents if parent.exists())
+    """Whether another user can get to this folder by its name: every folder above it lets others pass."""
+    above = folder.absolute().parent.resolve()
+    return all(parent.stat().st_mode & 0o001 for parent in (above, *above.parents) if parent.exists())
 
 
 def placed(folder: Path, kind: str, *, account: Account, relocated: Path = RELOCATED) -> Path:

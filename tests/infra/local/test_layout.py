@@ -1,6 +1,7 @@
 """Folders: another account reaches its data, and nobody else reads what is private."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from infra.local.layout import Account, is_passable, placed, write_private
@@ -17,6 +18,18 @@ def test_data_below_a_private_folder_moves_to_where_the_servers_account_can_go(t
     assert moved.parent == tmp_path / "system"
     assert moved == placed(home / "clone/data", "data", account=ME, relocated=tmp_path / "system")
     assert moved != placed(home / "other/data", "data", account=ME, relocated=tmp_path / "system")
+
+
+def test_a_link_that_an_earlier_start_left_changes_nothing_about_that(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o700)
+    with tempfile.TemporaryDirectory() as passable:
+        Path(passable).chmod(0o711)
+        moved = placed(home / "data", "data", account=ME, relocated=Path(passable))
+        moved.mkdir()
+        (home / "data").symlink_to(moved)
+        assert placed(home / "data", "data", account=ME, relocated=Path(passable)) == moved
 
 
 def test_data_stays_where_it_is_when_servers_run_as_the_caller(tmp_path: Path) -> None:
