@@ -27,14 +27,14 @@ class Running:
         """Its exit code, once it has ended."""
         return await self.process.wait()
 
-    async def stop(self) -> bool:
+    async def stop(self, longest_seconds: float = 60) -> bool:
         """Asks it to end, kills it when it does not in time; True when it went by itself."""
         by_itself = True
         if self.process.returncode is None:
             with suppress(ProcessLookupError):
                 self.process.send_signal(self.server.stop_signal)
             try:
-                await asyncio.wait_for(self.process.wait(), self.server.stop_seconds)
+                await asyncio.wait_for(self.process.wait(), min(self.server.stop_seconds, longest_seconds))
             except TimeoutError:
                 by_itself = False
         await self.kill()

@@ -12,6 +12,7 @@ from infra.local.server import Server, WouldNotStart, last_lines
 
 Say = Callable[[str], None]
 STEADY_SECONDS = 60.0
+STOP_SECONDS = 27.0
 SAFETY_STOP = 78  # EX_CONFIG: a process of ours that ends with it stopped on purpose, and people must look first
 
 
@@ -126,7 +127,8 @@ class Supervisor:
         await self.jobs[name].ready.wait()
 
     async def stop(self) -> None:
-        """Stops all: whoever uses a job goes before it."""
+        """Stops all within half a minute: whoever uses a job goes before it."""
+        end = time.monotonic() + STOP_SECONDS
         gone = {name: asyncio.Event() for name in self.jobs}
 
         async def stop(job: Job) -> None:
@@ -136,7 +138,7 @@ class Supervisor:
             job.wanted.clear()
             if job.running:
                 begun = time.monotonic()
-                word = "stopped" if await job.running.stop() else "killed"
+                word = "stopped" if await job.running.stop(max(1, end - begun)) else "killed"
                 self._say(f"{job.name}: {word} after {time.monotonic() - begun:.1f} s")
             gone[job.name].set()
 
