@@ -75,14 +75,14 @@ def test_a_conversation_goes_on(client: Turnlog) -> None:
 
 def test_ctrl_c_stops_the_model_and_keeps_what_there_is(server: Running, client: Turnlog) -> None:
     conversation = client.start_conversation()
-    process = start(server, "ask", "--model", "words", "-c", conversation, "words: count=2000 delay_ms=20")
-    assert process.stdout
-    assert process.stderr
-    shown = process.stdout.read(30)
-    process.send_signal(signal.SIGINT)
-    shown += process.stdout.read()
-    assert "[stopped]" in process.stderr.read()
-    assert process.wait(60) == 130
+    with start(server, "ask", "--model", "words", "-c", conversation, "words: count=2000 delay_ms=20") as process:
+        assert process.stdout
+        assert process.stderr
+        shown = process.stdout.read(30)
+        process.send_signal(signal.SIGINT)
+        shown += process.stdout.read()
+        assert "[stopped]" in process.stderr.read()
+    assert process.returncode == 130
     (turn,) = client.conversation(conversation)["turns"]
     assert (turn["status"], turn["answer"] + "\n") == ("stopped", shown)
     assert len(turn["answer"].split()) < 2000
