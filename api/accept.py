@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from api.problems import Problem
 from infra.kafka.publisher import Publisher
 from infra.kafka.records import Position
-from infra.postgres.pool import Connection, Pool, connection
+from infra.postgres.pool import Connection, Pool, connection, twice
 from infra.settings import Limits
 from schemas.codec import Encoded
 from schemas.errors import Unavailable
@@ -156,11 +156,15 @@ class Accept:
         return Accepted(row.reference, row.record_key, await self._produced(command), False)
 
     async def _entered(self, command: Command, enter: Enter) -> Row:
-        try:
+        async def once() -> Row:
             async with connection(self._db) as db:
                 return await enter(db, command)
-        except Unavailable as exc:
-            raise unknown_outcome(command, exc.server) from exc
+
+        try:
+            async with asyncio.timeout(self._limits.request_unknown_seconds):
+                return await twice(once)
+        except (Unavailable, TimeoutError) as exc:
+            raise unknown_outcome(command, "postgres") from exc
 
     async def _twin(self, command: Command, enter: Enter, row: Row) -> Position:
         """Waits until the first request's record is marked."""

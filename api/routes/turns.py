@@ -17,6 +17,7 @@ from api.fields import Moment
 from api.problems import not_found
 from api.services import Opened, Services
 from api.stream.frames import Place
+from infra.postgres.pool import connection
 from schemas.event import Content, uuid7
 from schemas.turns import TurnStopRequested
 from topics.catalogue import TURN_STOPS, TURNS
@@ -184,7 +185,7 @@ async def request_stop(services: Services, caller: Caller, turn_id: str, convers
         encoded=services.publisher.encode(TURN_STOPS, event),
     )
     accepted = await services.accept.once(command)
-    async with services.db.connection() as db:
+    async with connection(services.db) as db:
         await db.execute("select app.stop_turn(%s, %s, %s)", [turn_id, conversation_id, caller.user_id])
     return f"{TURN_STOPS.name}/{accepted.position}"
 

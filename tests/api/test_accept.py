@@ -121,3 +121,23 @@ async def test_a_key_belongs_to_one_request(doors: Doors) -> None:
         with pytest.raises(Problem) as raised:
             await accept.once(doors.command("one", b'{"title": "other"}'))
     assert raised.value.status == 422
+
+
+async def test_a_statement_whose_answer_was_lost_may_be_said_again(doors: Doors) -> None:
+    for command in (doors.command(), doors.command("lost")):
+        await leave_pending(doors, command)
+        async with Accept.open(doors.db, doors.publisher, LIMITS) as accept:
+            accepted = await accept.once(command)
+        assert (accepted.reference, accepted.repeated) == (command.reference, False)
+
+
+async def test_dead_connections_after_a_restart_of_the_database_refuse_nobody(doors: Doors) -> None:
+    async with Accept.open(doors.db, doors.publisher, LIMITS) as accept:
+        await asyncio.gather(*(accept.once(doors.command()) for _ in range(8)))
+        with superuser(doors.settings) as db:
+            db.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where application_name = 'turnlog api' and datname = current_database()"
+            )
+        accepted = await asyncio.gather(*(accept.once(doors.command()) for _ in range(4)))
+    assert len({one.reference for one in accepted}) == 4

@@ -87,6 +87,12 @@ create policy owner on state.requests for select to turnlog_api using (owner = (
 grant select on state.turns to turnlog_api;
 create policy owner on state.turns for select to turnlog_api using (user_id = (select app.user_id()));
 
+-- What an existing row means. One's own reference: this same statement was done before, and its answer was lost.
+create function app.outcome_of(found text, wanted text, found_hash bytea, wanted_hash bytea) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+  select case when found = wanted then 'new' when found_hash = wanted_hash then 'known' else 'other' end
+$$;
+
 -- Accepts a command once. outcome: new (produce it), known (the same request before), other (the key was used for another).
 create function app.accept_request(
   wanted_reference text, wanted_owner text, wanted_key text, wanted_hash bytea, wanted_topic text, wanted_record_key text,
@@ -102,8 +108,9 @@ begin
     return;
   end if;
   select r.reference, r.record_key, r."position", r.hash into reference, record_key, "position", found_hash
-    from state.requests r where r.owner = wanted_owner and r.key = wanted_key;
-  outcome := case when found_hash = wanted_hash then 'known' else 'other' end;
+    from state.requests r where r.reference = wanted_reference or (r.owner = wanted_owner and r.key = wanted_key)
+    order by r.reference = wanted_reference desc limit 1;
+  outcome := app.outcome_of(reference, wanted_reference, found_hash, wanted_hash);
 end $$;
 
 -- Whether a conversation is its caller's, and still there: the view, or (not folded yet) the request that started it.
@@ -128,7 +135,7 @@ begin
     select r.reference, r.record_key, r."position", r.hash into reference, record_key, "position", found_hash
       from state.requests r where r.owner = wanted_owner and r.key = wanted_key;
     if found then
-      outcome := case when found_hash = wanted_hash then 'known' else 'other' end;
+      outcome := app.outcome_of(reference, wanted_turn, found_hash, wanted_hash);
       return;
     end if;
   end if;
@@ -215,7 +222,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   where sealed_at is null and claimed_at > now() - make_interval(secs => longest_seconds)
 $$;
 
-revoke all on function app.accept_request, app.owns_conversation, app.accept_turn, app.parent_state, app.mark_requests,
+revoke all on function app.outcome_of, app.accept_request, app.owns_conversation, app.accept_turn, app.parent_state, app.mark_requests,
   app.pending_requests, app.forget_requests, app.stop_turn, app.open_turns, app.oldest_claim from public;
 grant execute on function app.accept_request, app.accept_turn, app.mark_requests, app.pending_requests, app.forget_requests,
   app.stop_turn, app.open_turns, app.oldest_claim to turnlog_api;
