@@ -39,10 +39,12 @@ class Parser:
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator["Parser"]:
         """Children are started when the first documents come."""
-        parser = cls(settings.limits, ParsedCache(settings))
+        cache = ParsedCache(settings)
+        parser, pruning = cls(settings.limits, cache), asyncio.create_task(cache.run())
         try:
             yield parser
         finally:
+            pruning.cancel()
             for child in parser._idle:
                 await child.end()
 

@@ -15,6 +15,7 @@ import pytest
 from infra.documents import Unfit
 from infra.settings import Limits, Settings
 from streams.documents.parse import Parser
+from streams.documents.parsed_cache import prune
 
 WORDS = b"<h1>Pump</h1><p>The pump in hall 3."
 SLOW = b"<p>" + b"<b>x</b>" * 1_500_000
@@ -108,6 +109,17 @@ async def test_what_took_long_is_kept_and_read_again_without_a_child(tmp_path: P
     async with parser(tmp_path) as opened:
         assert await read(opened, slow) == text
         assert children() == set()
+
+
+def test_of_what_is_kept_the_old_goes_and_the_oldest_when_there_is_too_much(tmp_path: Path) -> None:
+    for age in range(5):
+        file = tmp_path / f"{age}.json"
+        file.write_bytes(b"a" * 100)
+        os.utime(file, (1000 - age, 1000 - age))
+    prune(tmp_path, 1000, since=997)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0.json", "1.json", "2.json", "3.json"]
+    prune(tmp_path, 250, since=0)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0.json", "1.json"]
 
 
 async def test_a_child_knows_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
