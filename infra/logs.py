@@ -29,7 +29,7 @@ def configure(process: str, *, level: int = logging.INFO) -> None:
 
 
 class Seldom(logging.Filter):
-    """Lets each message of a library through once in ten seconds: without a broker, aiokafka says it many times a second."""
+    """Lets each message of a library through once in ten seconds; without a broker, aiokafka says it many times."""
 
     def __init__(self, seconds: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()

@@ -104,7 +104,8 @@ def _accepted(event: DocumentAccepted, offset: int) -> Row:
 
 
 def _withdrawn(event: DocumentWithdrawn, record: Received[Event]) -> Row:
-    return {"withdrawn_offset": record.offset, "withdrawn_at": _moment(event.occurred_at)}
+    moved = {"withdrawn_offset": record.offset, "withdrawn_at": _moment(event.occurred_at)}
+    return moved | {"title": None, "url": None}  # words of people, which nobody needs any more
 
 
 def _told(event: Event) -> Row:

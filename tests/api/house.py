@@ -28,7 +28,7 @@ from schemas.event import Event
 from streams.views.worker import open_folder
 from topics.catalogue import ACCESS_CHANGES, OURS, Topic
 
-SECONDS = 20
+SECONDS = 60
 EVERYTHING = ("chat", "search", "publish")
 
 

@@ -49,7 +49,7 @@ async def test_views_that_are_behind_make_a_read_202_after_two_seconds_and_not_a
     assert answer.status_code == 202
     assert answer.json()["position"] == "access-changes/0:999999"
     assert answer.headers["retry-after"] == "1"
-    assert 1.9 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 1.9
 
 
 async def test_a_write_that_the_views_do_not_fold_in_time_is_202_and_says_where_to_look(house: House) -> None:

@@ -1,6 +1,7 @@
 """What a request may be: large, deep, often; and how the refusal reads."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -102,10 +103,12 @@ async def test_the_rate_of_a_key_is_shared_by_replicas_and_comes_back(house: Hou
         await until_ready(other)
         here = await house.key("rae", "chat", requests_per_minute=60)
         there = await house.client(here.headers["authorization"].removeprefix("Bearer "), other)
+        began = time.monotonic()
         answers = await asyncio.gather(*(one.get("/v1/me") for one in [here, there] * 40))
+        came_back = time.monotonic() - began + 1  # a token a second
     granted = [one for one in answers if one.status_code == 200]
     refused = [one for one in answers if one.status_code == 429]
-    assert 60 <= len(granted) <= 70
+    assert 60 <= len(granted) <= 60 + came_back
     assert len(granted) + len(refused) == 80
     is_problem(refused[0], 429, "rate-limited")
     assert int(refused[0].headers["retry-after"]) >= 1

@@ -14,7 +14,7 @@ from infra.settings import Settings
 from schemas.access import UserCreated
 from schemas.codec import Codec
 from schemas.event import Event
-from tests.api.house import House, folding, serving, superuser, until_ready
+from tests.api.house import SECONDS, House, folding, serving, superuser, until_ready
 from tests.conftest import installation
 from tests.environment import environment
 from tests.servers import Servers
@@ -79,7 +79,7 @@ async def test_the_process_tells_no_secret_and_stops_in_order(house: House) -> N
         stdout=asyncio.subprocess.PIPE,
     )
     url = f"http://127.0.0.1:{port}"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS):
         while not await listens(port):
             await asyncio.sleep(0.05)
     await until_ready(url)
@@ -88,7 +88,7 @@ async def test_the_process_tells_no_secret_and_stops_in_order(house: House) -> N
     await client.post("/v1/keys", content=key.encode(), headers={"content-type": "application/json"})
     await (await house.client(key[:-1] + "!", url)).get("/v1/me")
     process.terminate()
-    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    said, _ = await asyncio.wait_for(process.communicate(), SECONDS)
     assert process.returncode == 0
     assert b"ready" in said
     assert key[-20:].encode() not in said
@@ -106,7 +106,7 @@ async def listens(port: int) -> bool:
 
 async def until(http: httpx.AsyncClient, status: int, waits_for: str) -> None:
     """Returns when /ready says this."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while True:
             answer = await http.get("/ready")
             if answer.status_code == status and waits_for in answer.json()["waits_for"]:

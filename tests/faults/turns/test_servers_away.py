@@ -17,6 +17,7 @@ from tests.servers import Servers
 
 pytestmark = pytest.mark.timeout(300)
 AWAY_SECONDS = 20.0
+LONG_SECONDS = 35.0  # longer than a request to the broker may take
 OURS = ("api-1", "api-2", "views", "chat")
 
 
@@ -31,7 +32,9 @@ async def home(breakable_settings: Settings, tmp_path_factory: pytest.TempPathFa
 
 
 @asynccontextmanager
-async def away(servers: Servers, *names: str, how: str = "stopped") -> AsyncIterator[None]:
+async def away(
+    servers: Servers, *names: str, how: str = "stopped", seconds: float = AWAY_SECONDS
+) -> AsyncIterator[None]:
     """Servers that are stopped (or frozen) for a while; back and ready at the end."""
     gone, back = (servers.freeze, servers.thaw) if how == "frozen" else (servers.stop, servers.start)
     for name in names:
@@ -39,7 +42,7 @@ async def away(servers: Servers, *names: str, how: str = "stopped") -> AsyncIter
     since = asyncio.get_running_loop().time()
     try:
         yield
-        await asyncio.sleep(since + AWAY_SECONDS - asyncio.get_running_loop().time())
+        await asyncio.sleep(since + seconds - asyncio.get_running_loop().time())
     finally:
         for name in names:
             await asyncio.to_thread(back, name)
@@ -63,11 +66,19 @@ def assert_that_nobody_died(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "how"), [("kafka", "stopped"), ("kafka", "frozen"), ("postgres", "stopped"), ("postgres", "frozen")]
+    ("server", "how", "seconds"),
+    [
+        ("kafka", "stopped", LONG_SECONDS),
+        ("kafka", "frozen", AWAY_SECONDS),
+        ("postgres", "stopped", AWAY_SECONDS),
+        ("postgres", "frozen", AWAY_SECONDS),
+    ],
 )
-async def test_log_and_database_away(home: Home, breakable_servers: Servers, server: str, how: str) -> None:
+async def test_log_and_database_away(
+    home: Home, breakable_servers: Servers, server: str, how: str, seconds: float
+) -> None:
     readers, reading = await begin(home)
-    async with away(breakable_servers, server, how=how):
+    async with away(breakable_servers, server, how=how, seconds=seconds):
         asking = asyncio.create_task(home.ask(20, 10))  # it asks until it is told that the turn is accepted
         await until(lambda: server in readers[0].waited + readers[2].waited, 15, "nobody said what is waited for")
     later = home.reader(await asking)

@@ -39,7 +39,7 @@ from tests.kafka_reading import all_of
 from tests.servers import Servers
 from topics.catalogue import ACCESS_CHANGES, DEAD_LETTERS
 
-SECONDS = 15
+SECONDS = 60
 ACCESS = (Fold(ACCESS_CHANGES, fold_access),)
 
 
