@@ -20,6 +20,7 @@ import infra.postgres.local
 import infra.registry.local
 import infra.triton.local
 import infra.triton.model_part
+from infra.local.certificates import with_certificates
 from infra.local.layout import Account, cache_folder, placed
 from infra.local.parts import Part, Say, ensure, is_complete
 from infra.local.progress import Progress
@@ -87,6 +88,7 @@ def check_room(folder: Path, wanted: int) -> None:
 
 def main() -> int:
     """Exit code 1 with the cause on stderr."""
+    os.environ.update(with_certificates(os.environ))
     os.umask(0o022)  # what root unpacks, the servers' account has to read
     begun = time.monotonic()
 

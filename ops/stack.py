@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.kafka.local import kafka
-from infra.local.certificates import with_certificates
 from infra.local.launch import end_leftover
 from infra.local.layout import Account, make_private
 from infra.local.local import Local
@@ -132,7 +131,7 @@ class Stack:
             self._arrived(name, folder)
         if len(self._local.parts) == len(self._there):
             return
-        async with child("ops.fetch", environment=with_certificates(os.environ)) as fetcher:
+        async with child("ops.fetch", environment=os.environ) as fetcher:
             assert fetcher.stdout is not None
             async for line in fetcher.stdout:
                 name, _, path = line.decode().strip().partition("\t")

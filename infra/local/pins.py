@@ -63,6 +63,8 @@ def download(pin: Pin, folder: Path, progress: Progress, say: Callable[[str], No
             if sha256_of(path) == pin.sha256:
                 return path
             why = "wrong SHA-256 (cut off, or not the pinned file)"
+        except requests.exceptions.SSLError as exc:
+            why = f"the registry's certificate is not trusted (set REQUESTS_CA_BUNDLE=FILE?): {exc}"[:300]
         except requests.ConnectionError:
             why = "no connection to the package registry (no network?)"
         except (requests.RequestException, RuntimeError) as exc:
