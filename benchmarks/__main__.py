@@ -56,6 +56,7 @@ PARTS: dict[str, tuple[str, Callable[[Target, argparse.Namespace], Awaitable[Row
 
 async def run(target: Target, given: argparse.Namespace) -> None:
     """Each part in turn: print its table, keep its rows."""
+    target = await target.with_own_key()
     for name in given.only.split(","):
         title, part = PARTS[name]
         rows = await part(target, given)

@@ -27,15 +27,11 @@ async def measure(target: Target, folder: Path, most: int) -> list[dict[str, Any
     qrels = _qrels(folder / "qrels.tsv")
     queries = {query["id"]: query["text"] for query in _lines(folder / "queries.jsonl") if query["id"] in qrels}
     chosen = list(queries)[:: -(-len(queries) // most)]
-    key = await target.ask(
-        "POST", "/v1/keys", {"name": "retrieval bench", "scopes": ["search"], "requests_per_minute": 1_000_000}
-    )
-    headers = {"authorization": f"Bearer {key['key']}", "content-type": "application/json"}
     async with inbox(target) as box:
         documents = await _publish(box, folder)
         rows = []
         for arm in ARMS:
-            answers = await _ask(target, headers, box.collection, {query: queries[query] for query in chosen}, arm)
+            answers = await _ask(target, box.collection, {query: queries[query] for query in chosen}, arm)
             runs = {query: [documents[found] for found in answers[query]] for query in chosen}
             rows.append({"set": folder.name, "queries": len(chosen), "arm": arm, **_scores(qrels, runs)})
     return rows
@@ -51,9 +47,7 @@ async def _publish(box: Inbox, folder: Path) -> dict[str, str]:
     return ids
 
 
-async def _ask(
-    target: Target, headers: dict[str, str], collection: str, queries: Mapping[str, str], arm: str
-) -> dict[str, list[str]]:
+async def _ask(target: Target, collection: str, queries: Mapping[str, str], arm: str) -> dict[str, list[str]]:
     """The documents that each query finds, best first; a document stands where its best passage does."""
     waiting, found = iter(queries.items()), dict[str, list[str]]()
 
@@ -61,7 +55,7 @@ async def _ask(
         connection = await Connection.open(target.api_url)
         for query, text in waiting:
             body = {"query": text, "collections": [collection], "limit": LIMIT, "by": arm}
-            answer = (await connection.request("POST", "/v1/search", headers, orjson.dumps(body))).json()
+            answer = (await connection.request("POST", "/v1/search", target.headers, orjson.dumps(body))).json()
             found[query] = list(dict.fromkeys(passage["document_id"] for passage in answer["passages"]))
         connection.close()
 

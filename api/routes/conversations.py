@@ -11,7 +11,7 @@ from api.auth import Chats
 from api.consistency import POSITION, write
 from api.fields import Body, Moment, Paged
 from api.problems import not_found
-from api.routes.turns import ConversationPath, IdempotencyKey, request_stop
+from api.routes.turns import ConversationPath, IdempotencyKey, request_stop, when_folded
 from api.services import Opened, Services
 from infra.postgres.pool import Connection
 from schemas.conversations import ConversationDeleted, ConversationStarted
@@ -40,7 +40,7 @@ TURNS = """
 select v.turn_id, coalesce(a.parent_turn_id, t.parent_turn_id, v.parent_turn_id) as parent_turn_id, v.asked_at, v.model,
   v.question, v.question_sha256, a."text", a.text_sha256, coalesce(a.reason, t.reason) as reason,
   coalesce(a.status, t.status, case when t.claimed_at is null then 'queued' else 'running' end) as status,
-  a.citations, a.passages
+  a.citations, a.passages, a.recorded_at
 from views.turns v left join state.turns t using (turn_id) left join views.answers a using (turn_id)
 where v.conversation_id = %(conversation)s and v."offset" > %(after)s order by v."offset" limit %(limit)s"""
 
@@ -68,6 +68,7 @@ class TurnSaid(BaseModel):
     status: str
     reason: str | None
     asked_at: Moment
+    recorded_at: Moment | None
     model: str
     question: str
     answer: str | None
@@ -130,9 +131,13 @@ async def get_conversation(
         if not found:
             raise not_found(f"conversation {conversation_id}")
         after = await _offset_of(db, conversation_id, paged.cursor)
-        args = {"conversation": conversation_id, "after": after, "limit": paged.limit}
-        turns = await _rows(db, TURNS, args)
-    said = [await _said(services, turn) for turn in turns]
+    args = {"conversation": conversation_id, "after": after, "limit": paged.limit}
+
+    async def read() -> list[dict[str, Any]]:
+        async with caller.reading(services.db) as db:
+            return await _rows(db, TURNS, args)
+
+    said = [await _said(services, turn) for turn in await when_folded(read)]
     return ConversationWithTurns(**found[0].model_dump(), turns=said)
 
 

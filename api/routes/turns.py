@@ -1,6 +1,7 @@
 """/v1/turns: ask, follow, stop, look."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -132,23 +133,28 @@ async def get_turn(turn_id: TurnPath, caller: Chats, services: Opened) -> Turn:
     look = services.live.look(caller, turn_id)
     if await look.conversation() is None:
         raise not_found(f"turn {turn_id}")
-    row = await _row(services, caller, turn_id)
-    waited = 0.0
-    while row["status"] in ENDED and row["recorded_at"] is None and waited < FOLDED_SECONDS:
-        waited += LOOK_SECONDS  # sealed: the views have it in a moment, and with it all that is not its text
-        await asyncio.sleep(LOOK_SECONDS)
-        row = await _row(services, caller, turn_id)
+    (row,) = await when_folded(lambda: _row(services, caller, turn_id))
     told = await look.told()
     return await _turn(services, row, told.text if told else None)
 
 
-async def _row(services: Services, caller: Caller, turn_id: str) -> dict[str, Any]:
+async def when_folded(read: Callable[[], Awaitable[list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Rows of turns; those that are sealed have their record, too, for which the views need a moment."""
+    rows, waited = await read(), 0.0
+    while waited < FOLDED_SECONDS and any(row["status"] in ENDED and row["recorded_at"] is None for row in rows):
+        waited += LOOK_SECONDS
+        await asyncio.sleep(LOOK_SECONDS)
+        rows = await read()
+    return rows
+
+
+async def _row(services: Services, caller: Caller, turn_id: str) -> list[dict[str, Any]]:
     async with caller.reading(services.db) as db:
         cursor = await db.execute(ONE.encode(), {"turn": turn_id})
         row = await cursor.fetchone()
         names = [column.name for column in cursor.description or ()]
     assert row is not None
-    return dict(zip(names, row, strict=True))
+    return [dict(zip(names, row, strict=True))]
 
 
 async def _turn(services: Services, row: dict[str, Any], answer: str | None) -> Turn:

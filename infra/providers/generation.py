@@ -28,7 +28,7 @@ class Generation:
         self._response = Response(on_data=self._read)
         self._said = Said()
         self._text: list[str] = []
-        self._listening = True
+        self._untaken: Exception | None = None
         self._handing_over = asyncio.Lock()
         loop = asyncio.get_running_loop()
         self._heard_at, self._clock = loop.time(), loop.time
@@ -94,11 +94,17 @@ class Generation:
 
     async def _hand_over(self) -> None:
         async with self._handing_over:
+            if self._untaken:  # nothing follows a text that was not taken, also when the model has ended since
+                raise self._untaken
             text, self._text = "".join(self._text), []
-            if text and self._listening:
-                self._listening = False  # until it has taken this: nothing follows a text that it could not take
-                await self._on_text(text)
-                self._listening = True
+            if text:
+                self._untaken = Unavailable(self._server, "a piece was not taken")
+                try:
+                    await self._on_text(text)
+                except Exception as exc:
+                    self._untaken = exc
+                    raise
+                self._untaken = None
 
     def _read(self) -> None:
         """Called by the connection after each read."""

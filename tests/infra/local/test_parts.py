@@ -1,10 +1,14 @@
 """The cache: a part is whole or absent, whatever interrupted the run that made it."""
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from infra.local.certificates import with_certificates
 from infra.local.parts import Making, Part, ensure, is_complete, link_tree
 from infra.local.pins import download, pinned
 from infra.local.progress import Progress
@@ -67,7 +71,9 @@ def test_a_run_killed_in_the_middle_is_repaired_by_the_next(tmp_path: Path) -> N
     assert not list(tmp_path.glob(".new-*"))
 
 
-def test_a_download_cut_off_by_a_kill_is_fetched_again(tmp_path: Path) -> None:
+def test_a_download_cut_off_by_a_kill_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in with_certificates(os.environ).items():
+        monkeypatch.setenv(name, value)
     pin = min(pinned("kafka"), key=lambda pin: pin.size)
     whole = download(pin, tmp_path, Progress(pin.size), lambda _: None)
     content = whole.read_bytes()

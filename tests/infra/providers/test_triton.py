@@ -97,6 +97,25 @@ async def test_a_text_that_cannot_be_taken_ends_the_answer_and_nothing_follows_i
     assert len(taken) == 2
 
 
+async def test_a_text_that_is_refused_after_the_model_has_ended_is_no_whole_answer(triton: Provider) -> None:
+    taken = list[str]()
+
+    async def on_text(text: str) -> None:
+        taken.append(text)
+        if len(taken) == 2:
+            async with asyncio.timeout(10):
+                while not generation.complete:
+                    await asyncio.sleep(0.01)
+            raise OSError("kafka is away")
+
+    asked = request(triton, "words", "words: count=40 delay_ms=5")
+    async with triton.generate(asked, on_text) as generation:
+        with pytest.raises(OSError, match="kafka is away"):
+            await generation.ended()
+    assert generation.complete
+    assert len(taken) == 2
+
+
 async def test_one_whose_texts_are_not_taken_holds_up_no_other(triton: Provider) -> None:
     never, stuck = asyncio.Event(), asyncio.Event()
 
