@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from infra.local.ports import Ports
+from infra.local.processes import tree_of
 from infra.settings import Settings
 from ops.installation import ROOT, Installation
 from ops.stack import Stack
@@ -62,7 +63,8 @@ class Servers:
     def _signal(self, name: str, number: signal.Signals) -> None:
         running = self._own().supervisor.jobs[name].running
         assert running is not None
-        os.killpg(running.started.pid, number)
+        for pid in tree_of(running.started.pid):  # the whole tree: each process of Postgres has a session of its own
+            os.kill(pid, number)
 
     def _own(self) -> Stack:
         assert self._stack is not None, "these servers are shared: take the fixture breakable_servers"

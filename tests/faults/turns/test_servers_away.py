@@ -35,8 +35,9 @@ async def home(breakable_settings: Settings, tmp_path_factory: pytest.TempPathFa
 async def away(
     servers: Servers, *names: str, how: str = "stopped", seconds: float = AWAY_SECONDS
 ) -> AsyncIterator[None]:
-    """Servers that are stopped (or frozen) for a while; back and ready at the end."""
-    gone, back = (servers.freeze, servers.thaw) if how == "frozen" else (servers.stop, servers.start)
+    """Servers that are stopped, killed or frozen for a while; back and ready at the end."""
+    gone = {"stopped": servers.stop, "killed": servers.kill, "frozen": servers.freeze}[how]
+    back = servers.thaw if how == "frozen" else servers.start
     for name in names:
         await asyncio.to_thread(gone, name)
     since = asyncio.get_running_loop().time()
@@ -89,7 +90,7 @@ async def test_log_and_database_away(
 
 async def test_the_model_server_away(home: Home, breakable_servers: Servers) -> None:
     readers, reading = await begin(home)
-    async with away(breakable_servers, "triton"):
+    async with away(breakable_servers, "triton", how="killed"):  # stopped in order, it ends what it has begun
         meanwhile = home.reader(await home.ask(20, 10))
         reading.append(asyncio.create_task(meanwhile.follow(120)))
         waiting = [readers[0], readers[2], meanwhile]
