@@ -48,7 +48,7 @@ class Turnlog:
             "model": model,
             "retrieval": {"collections": collections} if collections else None,
         }
-        return read(Turn, self._write("POST", f"/v1/conversations/{conversation}/turns", json=_said(body)))
+        return read(Turn, self._write("POST", _path("conversations", conversation, "turns"), json=_said(body)))
 
     def start_conversation(self, title: str | None = None) -> str:
         """The id of a new conversation."""
@@ -60,17 +60,17 @@ class Turnlog:
 
     def turn(self, turn_id: str) -> dict[str, Any]:
         """A turn with its record, as the server tells it."""
-        told: dict[str, Any] = self._http.json("GET", f"/v1/turns/{turn_id}", fresh=True)
+        told: dict[str, Any] = self._http.json("GET", _path("turns", turn_id), fresh=True)
         return told
 
     def conversation(self, conversation_id: str) -> dict[str, Any]:
         """A conversation with its first 100 turns, as the server tells it."""
-        told: dict[str, Any] = self._http.json("GET", f"/v1/conversations/{conversation_id}", fresh=True)
+        told: dict[str, Any] = self._http.json("GET", _path("conversations", conversation_id), fresh=True)
         return told
 
     def stop(self, turn_id: str) -> None:
         """Ends a turn with the text it has; its stream then says `stopped`."""
-        self._write("POST", f"/v1/turns/{turn_id}/stop")
+        self._write("POST", _path("turns", turn_id, "stop"))
 
     def publish(
         self,
@@ -133,7 +133,7 @@ class Turnlog:
         while True:
             page = self._http.json(
                 "GET",
-                f"/v1/collections/{quote(collection_id, safe='')}/documents",
+                _path("collections", collection_id, "documents"),
                 params=_said({"cursor": cursor}),
                 fresh=True,
             )
@@ -162,7 +162,7 @@ class Turnlog:
         except Problem as problem:
             if problem.status != 409:
                 raise
-        self._http.json("GET", f"/v1/collections/{quote(collection_id, safe='')}", fresh=True)
+        self._http.json("GET", _path("collections", collection_id), fresh=True)
 
     @property
     def url(self) -> str:
@@ -191,7 +191,19 @@ class Turnlog:
 
 
 def _document(collection_id: str, document_id: str) -> str:
-    return f"/v1/collections/{quote(collection_id, safe='')}/documents/{quote(document_id, safe='')}"
+    return _path("collections", collection_id, "documents", document_id)
+
+
+def _path(*names: str) -> str:
+    """Below /v1. Raises TurnlogError for a name that could arrive as another path.
+
+    Whatever is on the way may take `..` for the folder above, percent-encoded or not, and the address of the document
+    `..` would be that of its collection.
+    """
+    for name in names:
+        if not name or {".", ".."} & set(name.split("/")):
+            raise TurnlogError(f"{name!r} cannot be named over HTTP", "Take a name without a part `.` or `..`.")
+    return "/".join(["/v1", *(quote(name, safe="") for name in names)])
 
 
 def _said(given: dict[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from typing import Any
 
 import httpx
 
-from turnlog.connection import Connection
-from turnlog.errors import Problem, Unreachable
+from turnlog.connection import Connection, is_local
+from turnlog.errors import Problem, TurnlogError, Unreachable
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # also the longest silence of a stream: the server pings every 10 s
 CHUNK_BYTES = 64 * 1024
-AGAIN = {202, 429, 502, 503, 504}
+AGAIN_STATUSES = {202, 429, 502, 503, 504}
+AGAIN_KINDS = {"in-progress"}  # the first try of this write is on its way: the next one joins it
 POSITION, AFTER = "x-turnlog-position", "x-turnlog-after"
 
 
@@ -38,16 +39,24 @@ class Http:
             base_url=connection.url,
             headers={"authorization": f"Bearer {connection.key}"},
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            trust_env=not is_local(connection.url),  # a proxy would look for this machine's servers on its own
         )
         with pool:
             yield cls(pool, give_up_seconds)
 
     def json(self, method: str, path: str, *, fresh: bool = False, **request: Any) -> Any:
-        """The answer's JSON, None when it has no body; raises Problem or Unreachable."""
+        """The answer's JSON, None when it has no body; raises Problem, Unreachable, or that it is no Turnlog."""
         if fresh and self.after:
             request["headers"] = {**request.get("headers", {}), AFTER: self.after}
         answer = self.send(method, path, **request)
-        return answer.json() if answer.content else None
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as exc:
+            kind = answer.headers.get("content-type", "something without a type")
+            raise TurnlogError(
+                f"{self.pool.base_url} answered with {kind}: that is no Turnlog server",
+                "Give its address: TURNLOG_URL, or --url.",
+            ) from exc
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Sends until there is an answer that is no passing trouble; twice must be as good as once."""
@@ -64,7 +73,7 @@ class Http:
                     return answer
                 failure = Problem.of(answer)
                 pause = max(pause_seconds(tried), asked_pause_seconds(answer))
-                if answer.status_code not in AGAIN:
+                if not passes(failure):
                     raise failure
             if time.monotonic() + pause > deadline:
                 raise failure
@@ -84,6 +93,11 @@ class Upload:
             chunk = self.content[start : start + CHUNK_BYTES]
             yield chunk
             self.sent(start + len(chunk))
+
+
+def passes(problem: Problem) -> bool:
+    """Whether another try may fare better."""
+    return problem.status in AGAIN_STATUSES or problem.kind in AGAIN_KINDS
 
 
 def pending(answer: httpx.Response) -> bool:

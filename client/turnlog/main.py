@@ -11,7 +11,7 @@ from turnlog.commands.ask import ask
 from turnlog.commands.publish import publish
 from turnlog.commands.search import search
 from turnlog.commands.status import status
-from turnlog.commands.terminal import notes, printable, say
+from turnlog.commands.terminal import say, show_problem
 from turnlog.errors import TurnlogError
 
 HELP = """Asks, publishes and searches on a Turnlog server.
@@ -67,10 +67,11 @@ def main() -> None:
     try:
         app()
     except TurnlogError as problem:
-        notes.print(f"error: {printable(problem.cause)}")
-        if problem.cure:
-            notes.print(f"       {printable(problem.cure)}")
+        show_problem(problem)
         sys.exit(problem.exit_code)
+    except UnicodeError as exc:  # of an argument, stdin, or a terminal that cannot show a letter
+        show_problem(TurnlogError(f"Text that is not UTF-8: {exc}", "Give UTF-8; see LANG, or set PYTHONUTF8=1."))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from turnlog.errors import Problem, TurnlogError, Unreachable
-from turnlog.http import AGAIN, Http, pause_seconds, unreachable
+from turnlog.http import Http, passes, pause_seconds, unreachable
 from turnlog.model import Delta, Ended, Passage, Passages, Progress, Restart, StreamItem, Waiting, read
 from turnlog.sse import ServerEvent, lines, parse
 
@@ -30,7 +30,7 @@ def follow(http: Http, turn_id: str, last_id: str = "") -> Iterator[StreamItem]:
         except httpx.TransportError as exc:
             failure = unreachable(http.pool, exc)
         except Problem as problem:
-            if problem.status not in AGAIN:
+            if not passes(problem):
                 raise
             failure = problem
         if time.monotonic() - connecting > ALIVE_SECONDS:

@@ -88,6 +88,40 @@ def test_a_no_is_not_asked_for_twice(status: int) -> None:
     assert problem.value.exit_code == (4 if status in (401, 403) else 1)
 
 
+@pytest.mark.parametrize("name", ["..", ".", "a/../b", "../..", ""])
+def test_a_name_that_is_a_path_reaches_no_server_where_it_would_be_the_collections(name: str) -> None:
+    with Scripted.serve(lambda request: Reply(204)) as server, Turnlog.open(server.url, "k") as client:
+        with pytest.raises(TurnlogError, match="cannot be named over HTTP"):
+            client.delete("handbook", name)
+        client.delete("handbook", "..a/.hidden/b..")
+    assert [request.path for request in server.asked] == ["/v1/collections/handbook/documents/..a%2F.hidden%2Fb.."]
+
+
+def test_a_write_whose_first_try_is_still_on_its_way_is_asked_for_again() -> None:
+    on_its_way = Reply(409, body(type="urn:turnlog:in-progress", detail="on its way"), headers={"retry-after": "0"})
+    replies = iter([on_its_way, Reply(201, body(conversation_id="c1"))])
+    with Scripted.serve(lambda request: next(replies)) as server, Turnlog.open(server.url, "k") as client:
+        assert client.start_conversation() == "c1"
+    assert len({request.headers["idempotency-key"] for request in server.asked}) == 1
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_a_server_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with Scripted.serve(lambda request: Reply(200, body(data=[]))) as server, Turnlog.open(server.url, "k") as client:
+        assert client.models() == []
+    with Turnlog.open("http://far.example", "k", give_up_seconds=0.2) as client:
+        with pytest.raises(Unreachable, match=r"does not answer: .*refused"):
+            client.models()
+
+
+def test_what_is_no_turnlog_server_is_said_to_be_none() -> None:
+    page = Reply(200, b"<html>It works!</html>", "text/html")
+    with Scripted.serve(lambda request: page) as server, Turnlog.open(server.url, "k") as client:
+        with pytest.raises(TurnlogError, match="answered with text/html: that is no Turnlog server"):
+            client.models()
+
+
 def test_nobody_there_is_unreachable_with_a_cure() -> None:
     with Turnlog.open("http://127.0.0.1:9", "k", give_up_seconds=0.2) as client:
         with pytest.raises(Unreachable, match="does not answer") as problem:
@@ -131,6 +165,23 @@ def test_without_a_key_or_with_a_wrong_address_the_cure_is_told(
         Connection.find("http://far.example")
     with pytest.raises(TurnlogError, match="Begin it with http"):
         Connection.find("far.example", "tl_key")
+    for address in ("http://foo:abc", "http://foo:99999", "http://", "http://[::1"):
+        with pytest.raises(TurnlogError, match=r"is no address[^\0]*Begin it with http"):
+            Connection.find(address, "tl_key")
+    for key in ("tl_ключ", "tl_a\nb"):
+        with pytest.raises(NoKey, match="Copy it again"):
+            Connection.find("http://far.example", key)
+
+
+def test_a_local_runs_key_that_may_not_be_read_is_none_and_no_hindrance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".turnlog" / "key").mkdir(parents=True)  # unreadable for root as well
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TURNLOG_KEY", raising=False)
+    assert Connection.find("http://localhost:1", "tl_said").key == "tl_said"
+    with pytest.raises(NoKey):
+        Connection.find("http://localhost:1")
 
 
 def test_a_key_of_a_local_run_is_not_sent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,8 @@ def answer(request: Request) -> Reply:
             return told(passages=[PASSAGE] if b"pump" in request.body else [])
         case "PUT", "/v1/collections/notes/documents/a.md":
             return told(**DOCUMENT)
+        case "PUT", "/v1/collections/notes/documents/0-refused.md":
+            return Reply(413, b'{"type": "urn:turnlog:too-large", "detail": "its words are too many"}')
         case "PUT", "/v1/collections/notes/documents/bad.pdf":
             return told(**DOCUMENT | {"state": "failed", "code": "no-text", "reason": "The PDF holds no text."})
         case "GET", "/v1/collections/notes/documents":
@@ -194,6 +196,74 @@ def test_a_document_that_failed_is_told_with_its_reason_and_exit_code_1(
     done = run(server, "publish", "--to", "notes", str(tmp_path / "bad.pdf"))
     assert done.returncode == 1
     assert "The PDF holds no text." in done.stdout
+
+
+def test_one_file_that_cannot_be_published_does_not_keep_the_others_out(
+    run: Run, server: Scripted, tmp_path: Path
+) -> None:
+    (tmp_path / "0-refused.md").write_text("# Refused")
+    (tmp_path / "0-gone.md").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.md").mkdir()
+    (tmp_path / "a.md").write_text("# A")
+    done = run(server, "publish", "--to", "notes", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stdout.startswith("notes/a.md  indexed")
+    assert "error: 0-refused.md: its words are too many" in done.stderr
+    assert "error: 0-gone.md: " in done.stderr
+    assert "folder.md" not in done.stderr
+    told = run(server, "publish", "--json", "--to", "notes", str(tmp_path))
+    assert (told.returncode, [document["document_id"] for document in json.loads(told.stdout)]) == (1, ["a.md"])
+
+
+def test_two_files_of_one_name_are_refused_before_one_replaces_the_other(
+    run: Run, server: Scripted, tmp_path: Path
+) -> None:
+    pages = [tmp_path / folder / "a.md" for folder in ("one", "two")]
+    for page in pages:
+        page.parent.mkdir()
+        page.write_text("# A")
+    asked = len(server.asked)
+    done = run(server, "publish", "--to", "notes", *map(str, pages))
+    assert (done.returncode, len(server.asked)) == (2, asked)
+    said = "".join(done.stderr.replace("│", "").split())
+    assert all(str(page) in said for page in pages)
+
+
+def test_publishing_without_the_right_ends_at_once_as_not_allowed(run: Run, tmp_path: Path) -> None:
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text("# A")
+    with Scripted.serve(lambda request: Reply(403, b"{}")) as forbidding:
+        assert run(forbidding, "publish", "--to", "notes", str(tmp_path)).returncode == 4
+    assert len(forbidding.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin"),
+    [
+        (["ask", b"\xff"], b""),
+        (["ask", "-"], b"\xff"),
+        (["search", b"\xff"], b""),
+        (["documents", "show", "notes", b"\xff"], b""),
+        (["publish", "--to", "notes", b"\xff.md"], b""),
+        (["publish", "--to", "notes", "."], b""),
+        (["publish", "--to", "notes", "folder.md"], b""),
+        (["--url", "http://foo:abc", "status"], b""),
+        (["status", "--url", "http://foo:abc"], b""),
+        (["status", "--key", "tl_ключ"], b""),
+        (["documents", "delete", "notes", ".."], b""),
+    ],
+)
+def test_what_cannot_work_is_said_with_a_cure_and_without_a_traceback(
+    server: Scripted, tmp_path: Path, arguments: list[str | bytes], stdin: bytes
+) -> None:
+    (tmp_path / "folder.md").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.md")).write_text("# A")
+    environment = os.environ | {"TURNLOG_URL": server.url, "TURNLOG_KEY": "tl_key", "PYTHONPATH": str(ROOT / "client")}
+    command = [sys.executable, "-m", "turnlog.main", *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, env=environment, cwd=tmp_path, timeout=30)
+    assert done.returncode in (1, 2, 4)
+    assert "Traceback" not in done.stderr.decode()
+    assert done.stderr.lower().count(b"error") == 1
 
 
 def test_publishing_to_no_collection_says_how_to_make_one(run: Run, server: Scripted, tmp_path: Path) -> None:

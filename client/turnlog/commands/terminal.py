@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from turnlog.errors import TurnlogError
+
 Url = Annotated[
     str | None,
     typer.Option("--url", envvar="TURNLOG_URL", help="Address of the server.", show_default="http://127.0.0.1:8080"),
@@ -25,6 +27,13 @@ results = Console(highlight=False, markup=False, emoji=False)
 def printable(text: str) -> str:
     """Text without control characters: what a document says must not steer the terminal it is shown in."""
     return "".join(letter for letter in text if letter in "\n\t" or (letter >= " " and not "\x7f" <= letter <= "\x9f"))
+
+
+def show_problem(problem: TurnlogError) -> None:
+    """The cause, and on its own line the cure."""
+    notes.print(f"error: {printable(problem.cause)}")
+    if problem.cure:
+        notes.print(f"       {printable(problem.cure)}")
 
 
 def say(text: str, end: str = "") -> None:
