@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 from infra.local.ports import Ports
 from infra.local.server import WouldNotStart
@@ -23,6 +24,15 @@ from schemas.errors import Invalid, Unavailable
 SETTLE_SECONDS = 15
 
 
+def tell(words: str, where: TextIO) -> None:
+    """Prints. Its reader may be gone, a terminal or a pipe: that must not keep the servers from being stopped."""
+    try:
+        print(words, file=where, flush=True)
+    except OSError:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - what is left in the buffer goes there, too
+            os.dup2(nowhere.fileno(), where.fileno())
+
+
 class Console:
     """Says what happens, with the seconds since the start."""
 
@@ -30,7 +40,7 @@ class Console:
         self._begun = time.monotonic()
 
     def __call__(self, words: str) -> None:
-        print(f"[{self.seconds():6.1f}] {words}", file=sys.stderr, flush=True)
+        tell(f"[{self.seconds():6.1f}] {words}", sys.stderr)
 
     def seconds(self) -> float:
         """Since the start."""
@@ -75,14 +85,16 @@ async def _end(stack: Stack, say: Console, *tasks: asyncio.Task[object]) -> int:
     failure = next(
         (task.exception() for task in tasks if task.done() and not task.cancelled() and task.exception()), None
     )
-    if failure:
-        say(f"{failure}")
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    say("stopping")
     begun = time.monotonic()
-    await stack.stop()
+    try:
+        if failure:
+            say(f"{failure}")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        say("stopping")
+    finally:
+        await stack.stop()
     say(f"all stopped after {time.monotonic() - begun:.1f} s")
     return 1 if failure else 0
 
@@ -92,10 +104,10 @@ async def _greet(stack: Stack, say: Console, *, report: bool) -> None:
     await stack.until_ready()
     say(f"all ready (load {os.getloadavg()[0]:.1f})")
     await _welcome(stack.installation, say)
-    print(addresses(stack.installation), flush=True)
+    tell(addresses(stack.installation), sys.stdout)
     if report:
         await asyncio.sleep(SETTLE_SECONDS)
-        print(table(stack.supervisor), flush=True)
+        tell(table(stack.supervisor), sys.stdout)
 
 
 async def _welcome(installation: Installation, say: Console) -> None:
@@ -129,7 +141,7 @@ def main() -> int:
         with installation.alone():
             return asyncio.run(up(installation, say, report=arguments.report, once=arguments.once))
     except (Invalid, Unavailable, WouldNotStart, OSError) as exc:
-        print(exc, file=sys.stderr)
+        tell(str(exc), sys.stderr)
         return 1
 
 

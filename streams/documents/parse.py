@@ -106,7 +106,8 @@ class _Child:
 
     @classmethod
     async def start(cls, limits: Limits) -> "_Child":
-        command = (sys.executable, "-m", "streams.documents.parser_process", str(limits.parse_memory_bytes))
+        given = (limits.parse_memory_bytes, os.getpid())
+        command = (sys.executable, "-m", "streams.documents.parser_process", *map(str, given))
         environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, env=environment, cwd=ROOT, start_new_session=True

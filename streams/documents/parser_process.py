@@ -4,8 +4,11 @@ Reads from stdin, for each document: a line of JSON {media_type, size, cpu_secon
 a line with the length of its JSON, then the JSON.
 """
 
+import ctypes
 import json
+import os
 import resource
+import signal
 import sys
 from dataclasses import asdict
 from typing import BinaryIO
@@ -13,15 +16,25 @@ from typing import BinaryIO
 from infra.documents import Unfit
 from streams.documents.parsers import parse_bytes
 
+PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+
 
 def main() -> None:
     """Parses until stdin ends."""
-    memory = int(sys.argv[1])
+    memory, worker = int(sys.argv[1]), int(sys.argv[2])
+    _die_with(worker)
     for kind, limit in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 32)):
         resource.setrlimit(kind, (limit, limit))
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while line := source.readline():
         _answer(json.loads(line), source, answers)
+
+
+def _die_with(parent: int) -> None:
+    """A worker that is killed cannot end its parsers, and one in the middle of a document would not notice."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the worker is gone")
 
 
 def _answer(asked: dict[str, int | str], source: BinaryIO, answers: BinaryIO) -> None:

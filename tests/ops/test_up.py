@@ -2,7 +2,6 @@
 
 import dataclasses
 import fcntl
-import os
 import signal
 import socket
 import subprocess
@@ -47,12 +46,28 @@ def test_a_folder_in_use_is_refused_with_who_holds_it(folder: Path) -> None:
     assert "in use by another run: pid 4711" in said
 
 
-def test_stopped_while_everything_starts_it_leaves_no_process(folder: Path) -> None:
-    run = started(folder, Ports.free())
+def pids_once_started(folder: Path) -> list[int]:
     end = time.monotonic() + 60
     while len(found := pids_in(folder)) < 3:
         assert time.monotonic() < end, "nothing was started"
-        os.sched_yield()
+        time.sleep(0.01)
+    return found
+
+
+def test_whoever_read_what_it_says_is_gone_and_it_stops_all_the_same(folder: Path) -> None:
+    run = started(folder, Ports.free())
+    found = pids_once_started(folder)
+    assert run.stdout is not None
+    run.stdout.close()
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=30) == 0
+    assert [pid for pid in found if birth_of(pid) is not None] == []
+    assert pids_in(folder) == []
+
+
+def test_stopped_while_everything_starts_it_leaves_no_process(folder: Path) -> None:
+    run = started(folder, Ports.free())
+    found = pids_once_started(folder)
     run.send_signal(signal.SIGTERM)
     said, _ = run.communicate(timeout=30)
     assert run.returncode == 0, said

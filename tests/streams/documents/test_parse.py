@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +15,11 @@ from typing import Any
 import pytest
 
 from infra.documents import Unfit
+from infra.local.processes import birth_of
 from infra.settings import Limits, Settings
 from streams.documents.parse import Parser
 from streams.documents.parsed_cache import prune
+from tests.code import ROOT
 
 WORDS = b"<h1>Pump</h1><p>The pump in hall 3."
 SLOW = b"<p>" + b"<b>x</b>" * 1_500_000
@@ -92,6 +96,35 @@ async def test_a_child_that_somebody_killed_is_nothing_against_the_next_document
         for pid in children():
             os.kill(pid, signal.SIGKILL)
         assert "pump" in await read(opened, WORDS)
+
+
+WORKER = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from tests.streams.documents.test_parse import SLOW, children, parser, read
+
+async def main():
+    async with parser(Path(sys.argv[1])) as opened:
+        parsing = asyncio.create_task(read(opened, SLOW))
+        while not children():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(float(sys.argv[2]))
+        print(*children(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_a_worker_that_was_killed_leaves_no_parser(tmp_path: Path, seconds: float) -> None:
+    command = [sys.executable, "-c", WORKER, str(tmp_path), str(seconds)]
+    worker = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert worker.returncode == -signal.SIGKILL, worker.stderr
+    end = time.monotonic() + 5
+    while birth_of(int(worker.stdout)) is not None:
+        assert time.monotonic() < end, "the parser lives on"
+        time.sleep(0.01)
 
 
 async def test_two_documents_are_parsed_at_once_and_no_more(tmp_path: Path) -> None:
