@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import documents, retrieval, search, turns
+from benchmarks import documents, retrieval, search, start, turns
 from benchmarks.figures import keep, table
 from benchmarks.installation import installation
 from benchmarks.target import Target
@@ -52,28 +52,42 @@ PARTS: dict[str, tuple[str, Callable[[Target, argparse.Namespace], Awaitable[Row
     "retrieval": ("What is found (nDCG@10, Recall@100), by words, by meaning, by both", measure_retrieval),
     "search": ("Hybrid search beside the bare query", measure_search),
 }
+START = "start"  # on installations of its own, before any other part
+NAMES = f"a comma list of {', '.join([START, *PARTS])}"
 
 
 async def run(target: Target, given: argparse.Namespace) -> None:
     """Each part in turn: print its table, keep its rows."""
     target = await target.with_own_key()
-    for name in given.only.split(","):
+    for name in given.only:
         title, part = PARTS[name]
-        rows = await part(target, given)
-        table(title, rows)
-        print(f"  kept in {keep(name, rows)}")
+        show(name, title, await part(target, given))
+
+
+def show(name: str, title: str, rows: Rows) -> None:
+    """Prints a table and keeps its rows."""
+    table(title, rows)
+    print(f"  kept in {keep(name, rows)}", flush=True)
 
 
 def main() -> None:
     """Measures the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(PARTS), help=f"comma list of {', '.join(PARTS)}")
+    parser.add_argument("--only", type=lambda said: said.split(","), default=[START, *PARTS], help=NAMES)
     parser.add_argument("--running", type=Path, help="folder of a running installation (default: start one)")
     parser.add_argument("--seconds", type=float, default=6, help="length of a block (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="alternating rounds (default: %(default)s)")
     parser.add_argument("--sets", type=Path, nargs="*", default=[], help="folders of judged sets, for `retrieval`")
     parser.add_argument("--queries", type=int, default=600, help="of each set at most (default: %(default)s)")
+    parser.add_argument("--download", action="store_true", help="`start` begins with an empty cache")
     given = parser.parse_args()
+    if unknown := set(given.only) - {START, *PARTS}:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; {NAMES}")
+    if START in given.only:
+        given.only.remove(START)
+        show(START, "A start of everything, and the idle stack's memory", start.measure(download=given.download))
+    if not given.only:
+        return
     with installation(given.running) as target:
         asyncio.run(run(target, given))
 

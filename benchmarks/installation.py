@@ -18,6 +18,11 @@ READY_SECONDS = 300
 STOP_SECONDS = 60
 
 
+def free_ports() -> list[str]:
+    """NAME=NUMBER for every port, so that a run lies beside whatever else runs."""
+    return [f"{name}={port}" for name, port in dataclasses.asdict(Ports.free()).items()]
+
+
 @contextmanager
 def installation(running: Path | None) -> Iterator[Target]:
     """The target in `running`, else a new start of `.turnlog-bench`, on free ports, stopped after."""
@@ -26,9 +31,8 @@ def installation(running: Path | None) -> Iterator[Target]:
         return
     FOLDER.mkdir(exist_ok=True)
     log = FOLDER / "bench.log"
-    ports = [f"{name}={port}" for name, port in dataclasses.asdict(Ports.free()).items()]
     command = [sys.executable, "-m", "ops.up", "--folder", str(FOLDER)]
-    for port in ports:
+    for port in free_ports():
         command += ["--port", port]
     with log.open("w") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out)
