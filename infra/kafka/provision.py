@@ -1,5 +1,8 @@
 """Provisioning topics from the catalogue: idempotent, shows what differs, never shrinks and never deletes.
 
+A topic that keeps more than the catalogue asks for, or takes larger records, stays as it is: somebody may have widened
+it on purpose, and what a smaller limit removes is gone. Each run says so; Kafka's own tools shrink it.
+
 `python -m infra.kafka.provision [--dry-run]`
 """
 
@@ -19,6 +22,8 @@ from schemas.errors import Invalid, Unavailable
 from topics.catalogue import OURS, RECORD_LIMIT_BYTES, Topic
 
 TIMEOUT_SECONDS = 15
+UNLIMITED = -1
+NEVER_LOWERED = ("retention.ms", "retention.bytes", "max.message.bytes")
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,9 @@ def provision(settings: Settings, topics: tuple[Topic, ...], *, dry_run: bool = 
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 2})
     try:
         differences = _differences(admin, settings, topics)
-        if differences and not dry_run:
+        if any(d.to_do for d in differences) and not dry_run:
             _create(admin, settings, [d.topic for d in differences if d.missing])
-            _configure(admin, settings, [d for d in differences if not d.missing])
+            _configure(admin, settings, [d for d in differences if not d.missing and d.to_do])
             _wait_until_seen(admin, settings, topics)
     except KafkaException as exc:
         raise Unavailable("kafka", str(exc)) from exc
@@ -68,11 +73,29 @@ class _Difference:
     def missing(self) -> bool:
         return self.now is None
 
+    @property
+    def to_do(self) -> dict[str, str]:
+        """What is to be set."""
+        return {key: value for key, value in self.wanted.items() if not self._kept(key)}
+
+    def _kept(self, key: str) -> bool:
+        now = (self.now or {}).get(key)
+        return now is not None and key in NEVER_LOWERED and _more(int(now), int(self.wanted[key]))
+
     def changes(self, settings: Settings) -> list[Change]:
         name = settings.kafka_name(self.topic)
         if self.now is None:
             return [Change(name, f"create: {self.topic.partitions} partitions, {self.wanted}")]
-        return [Change(name, f"{key}: {self.now.get(key)} -> {value}") for key, value in self.wanted.items()]
+        return [
+            Change(name, f"{key}: {self.now.get(key)} is kept, the catalogue says {value}")
+            if self._kept(key)
+            else Change(name, f"{key}: {self.now.get(key)} -> {value}")
+            for key, value in self.wanted.items()
+        ]
+
+
+def _more(one: int, other: int) -> bool:
+    return other != UNLIMITED and (one == UNLIMITED or one > other)
 
 
 def _differences(admin: AdminClient, settings: Settings, topics: tuple[Topic, ...]) -> list[_Difference]:
@@ -114,7 +137,7 @@ def _configure(admin: AdminClient, settings: Settings, differences: list[_Differ
             settings.kafka_name(difference.topic),
             incremental_configs=[
                 ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-                for name, value in difference.wanted.items()
+                for name, value in difference.to_do.items()
             ],
         )
         for difference in differences
@@ -134,7 +157,7 @@ def _wait(futures: Mapping[Any, Future[Any]]) -> None:
 def _wait_until_seen(admin: AdminClient, settings: Settings, topics: tuple[Topic, ...]) -> None:
     """The controller has it; a broker follows a moment later, and whoever comes next asks a broker."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while _differences(admin, settings, topics):
+    while any(difference.to_do for difference in _differences(admin, settings, topics)):
         if time.monotonic() > deadline:
             raise Unavailable("kafka", f"what was provisioned is not seen after {TIMEOUT_SECONDS} s")
         time.sleep(0.02)

@@ -19,7 +19,11 @@ Vectors = NDArray[np.float32]
 
 _MODEL = "embedder"
 _LEVEL: dict[Priority, int] = {"question": 1, "ingest": 2}
-_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
+_OPTIONS = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),  # gRPC asks HTTP_PROXY for this machine's Triton, too
+]
 
 
 class Embedder:

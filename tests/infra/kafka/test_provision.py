@@ -99,6 +99,21 @@ def test_a_setting_that_differs_is_shown_and_put_right_and_others_stay(broker: B
     assert broker.config("answers-live")["compression.type"] == "zstd"
 
 
+def test_what_a_topic_keeps_is_widened_but_never_shrunk(broker: Broker) -> None:
+    broker.make("answers-live", PARTITIONS, **{"retention.ms": "-1", "max.message.bytes": "9000000"})
+    broker.make("turns", PARTITIONS, **{"retention.ms": "1000", "retention.bytes": "1000", "max.message.bytes": "1000"})
+    said = [change.what for change in provision(broker.settings, TOPICS)]
+    assert "retention.ms: -1 is kept, the catalogue says 86400000" in said
+    assert "max.message.bytes: 9000000 is kept, the catalogue says 2097152" in said
+    assert {name: broker.config("answers-live")[name] for name in ("retention.ms", "max.message.bytes")} == {
+        "retention.ms": "-1",
+        "max.message.bytes": "9000000",
+    }
+    assert "retention.ms: 1000 -> -1" in said
+    assert broker.config("turns").items() >= config_of(TURNS).items()
+    assert all("is kept" in change.what for change in provision(broker.settings, TOPICS))
+
+
 def test_another_number_of_partitions_is_refused_with_cause_and_cure_before_anything_is_changed(broker: Broker) -> None:
     broker.make("turns", 3)
     with pytest.raises(Invalid, match=r"turns has 3 partitions, the catalogue says 12: .* keys would move; restore"):

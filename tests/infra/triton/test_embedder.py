@@ -56,6 +56,17 @@ async def test_a_question_does_not_wait_for_a_backfill(servers: Servers) -> None
         await asyncio.gather(*backfill)
 
 
+async def test_a_proxy_of_the_environment_is_not_asked_for_triton(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with Embedder.open(servers.settings) as embedder:
+        assert len(await embedder.embed([f"a word {uuid.uuid4()}"], deadline_seconds=10)) == 1
+
+
 async def test_a_server_that_is_away_is_unavailable(servers: Servers) -> None:
     away = Settings(**servers.settings.model_dump() | {"triton_grpc": "127.0.0.1:1"})
     async with Embedder.open(away) as embedder:
