@@ -15,6 +15,7 @@ from api.problems import Problem, forbidden, not_found
 from api.routes.users import user_seen_by
 from api.services import Opened, Services
 from infra.access import make_key, record_key
+from infra.postgres.moment import LATEST
 from infra.settings import Limits
 from schemas.access import KeyRevoked
 from topics.catalogue import ACCESS_CHANGES
@@ -144,5 +145,7 @@ def _expiry(new: NewKey, caller: Caller) -> int | None:
     wanted = None if new.expires_at is None else int(new.expires_at.timestamp() * 1000)
     if wanted is not None and wanted <= time.time() * 1000:
         raise Problem(422, "invalid", "expires_at lies in the past")
+    if new.expires_at is not None and new.expires_at > LATEST:
+        raise Problem(422, "invalid", f"expires_at lies after {LATEST:%Y-%m-%d}; leave it out for a key without end")
     latest = None if caller.is_admin or caller.expires_at is None else int(caller.expires_at * 1000)
     return min((one for one in (wanted, latest) if one is not None), default=None)

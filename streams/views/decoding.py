@@ -25,7 +25,7 @@ class Decoding:
         """The events among some records, in order; raises StopWorker, or Unavailable (registry, broker)."""
         found = []
         for one in fetched:
-            record = Record(topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
+            record = _record(topic, one)
             try:
                 found.append(await self._received(record))
             except Undecodable as exc:
@@ -35,6 +35,10 @@ class Decoding:
                 self._burial.readable(topic)
         return found
 
+    async def bury(self, topic: str, fetched: ConsumerRecord, reason: str) -> None:
+        """A record that was readable, and still cannot be folded; it does not count as one of a row."""
+        await self._burial.bury(_record(topic, fetched), reason)
+
     async def _received(self, record: Record) -> Received[Event]:
         topic, headers = self._topics[record.topic], record.named_headers()
         if not record.key:
@@ -43,6 +47,10 @@ class Decoding:
         return Received(
             without_nul(event), record.topic, record.partition, record.offset, record.key, record.timestamp_ms, headers
         )
+
+
+def _record(topic: str, one: ConsumerRecord) -> Record:
+    return Record(topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
 
 
 def without_nul(value: Any) -> Any:

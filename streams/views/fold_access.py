@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from psycopg import sql
 
 from infra.kafka.records import Received
+from infra.postgres.moment import moment
 from infra.postgres.pool import Connection
 from schemas.access import (
     CollectionCreated,
@@ -102,8 +103,3 @@ def statement(rule: Rule, columns: list[str]) -> sql.Composed:
         decided=sql.Identifier(rule.decided),
         counts_more=sql.SQL("<" if rule.wins == "first" else ">"),
     )
-
-
-def moment(ms: int) -> datetime:
-    """Milliseconds since the Unix epoch as a timestamp in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -4,12 +4,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from infra.kafka.records import Received
+from infra.postgres.moment import moment
 from infra.postgres.pool import Connection
 from schemas.documents import DocumentAccepted, DocumentFailed, DocumentIndexed, DocumentRemoved, DocumentWithdrawn
 from schemas.event import Event
@@ -66,7 +66,7 @@ async def fold_document_status(db: Connection, received: Sequence[Received[Event
     """Folds receipts: that of the highest version counts; one of a version that was passed over says nothing."""
     told, refused = [], []
     for record in received:
-        event, place = record.event, {"offset": record.offset, "at": _moment(record.event.occurred_at)}
+        event, place = record.event, {"offset": record.offset, "at": moment(record.event.occurred_at)}
         if isinstance(event, DocumentFailed) and event.version is None:
             if event.code not in CODES_OF_STRANGERS:
                 refused.append({"collection_id": event.collection_id, "document_id": event.document_id,
@@ -91,7 +91,7 @@ def _rest(record: Received[Event]) -> tuple[Any, ...]:
 def _accepted(event: DocumentAccepted, offset: int) -> Row:
     return {
         "accepted_offset": offset,
-        "accepted_at": _moment(event.occurred_at),
+        "accepted_at": moment(event.occurred_at),
         "publisher": event.publisher,
         "content_sha256": event.content_sha256,
         "object_sha256": event.content.object_sha256,
@@ -104,7 +104,7 @@ def _accepted(event: DocumentAccepted, offset: int) -> Row:
 
 
 def _withdrawn(event: DocumentWithdrawn, record: Received[Event]) -> Row:
-    moved = {"withdrawn_offset": record.offset, "withdrawn_at": _moment(event.occurred_at)}
+    moved = {"withdrawn_offset": record.offset, "withdrawn_at": moment(event.occurred_at)}
     return moved | {"title": None, "url": None}  # words of people, which nobody needs any more
 
 
@@ -116,7 +116,7 @@ def _told(event: Event) -> Row:
         case DocumentFailed():
             row |= {"outcome": "failed", "stage": event.stage, "code": event.code, "reason": event.reason}
         case DocumentRemoved():
-            row |= {"outcome": "removed", "objects_at": None if event.objects_at is None else _moment(event.objects_at)}
+            row |= {"outcome": "removed", "objects_at": None if event.objects_at is None else moment(event.objects_at)}
         case _:
             raise TypeError(f"{type(event).__name__} does not belong on document-status")
     return row | {"collection_id": event.collection_id, "document_id": event.document_id, "version": event.version}
@@ -135,7 +135,3 @@ async def _write(db: Connection, rows: Iterable[Row]) -> None:
                 f"on conflict (collection_id, document_id) do update set {sets}"
             )
             await cursor.executemany(query.encode(), many)
-
-
-def _moment(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -29,6 +29,8 @@ LEADER = 7423  # the advisory lock of the one worker that folds; others stand by
 WATCH_SECONDS = 5
 STANDBY_SECONDS = 1
 AWAY = ("08", "40", "53", "57", "58")  # SQLSTATE classes that pass: connection, deadlock, resources, shutdown, system
+REFUSED = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)  # by a record's values: no waiting mends that
+Events = dict[str, list[Received[Event]]]
 log = structlog.get_logger()
 
 
@@ -131,19 +133,44 @@ class LogFolder:
             await asyncio.sleep(self._settings.limits.views_wait_seconds)
 
     async def _fold(self, db: Connection, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
-        events: dict[str, list[Received[Event]]] = defaultdict(list)
+        events: Events = defaultdict(list)
         moved: Offsets = {}
         for place in sorted(fetched):
             topic = self._settings.plain_name(place.topic)
             events[topic] += await self._decoding.decode(topic, fetched[place])
             moved[topic, place.partition] = fetched[place][-1].offset + 1
+        try:
+            await self._write(db, events, moved)
+        except REFUSED:
+            await self._write(db, await self._acceptable(db, events, fetched), moved)
+        self.progress.moved(moved)
+
+    async def _write(self, db: Connection, events: Events, moved: Offsets) -> None:
         async with db.transaction():
             await move_offsets(db, self._ids, self.progress.folded, moved)
             for fold in self._folds:
                 if events[fold.topic.name]:
                     await fold.fold(db, events[fold.topic.name])
             await db.execute("select pg_notify(%s, %s)", [CHANNEL, notice(moved)])
-        self.progress.moved(moved)
+
+    async def _acceptable(
+        self, db: Connection, events: Events, fetched: dict[TopicPartition, list[ConsumerRecord]]
+    ) -> Events:
+        """The events whose values the database takes, tried one by one; the others become dead letters."""
+        records = {(place.topic, one.partition, one.offset): one for place, many in fetched.items() for one in many}
+        kept: Events = defaultdict(list)
+        for fold in self._folds:
+            name = fold.topic.name
+            for event in events[name]:
+                try:
+                    async with db.transaction(force_rollback=True):
+                        await fold.fold(db, [event])
+                except REFUSED as exc:
+                    record = records[self._settings.kafka_name(fold.topic), event.partition, event.offset]
+                    await self._decoding.bury(name, record, f"the views cannot hold it: {exc}")
+                else:
+                    kept[name].append(event)
+        return kept
 
 
 async def _locked(db: Connection) -> bool:

@@ -6,12 +6,12 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from infra.kafka.records import Received
+from infra.postgres.moment import moment
 from infra.postgres.pool import Connection
 from schemas.answers import AnswerRecorded
 from schemas.codec import plain
 from schemas.conversations import ConversationDeleted, ConversationStarted
 from schemas.turns import TurnRequested, TurnStopRequested
-from streams.views.fold_access import moment
 
 # One record may come twice, and of two records of one turn the first on its partition counts.
 TURN = """

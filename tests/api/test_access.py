@@ -49,6 +49,15 @@ async def test_a_key_past_its_time_is_no_key(house: House) -> None:
     assert (await client.get("/v1/me")).status_code == 401
 
 
+async def test_a_key_ends_within_the_calendar(house: House) -> None:
+    sam = await house.user("sam")
+    asked = {"name": "x", "scopes": ["chat"]}
+    for far, status in (("9999-12-31T23:59:59-14:00", 422), ("9000-01-01T00:00:00Z", 201)):
+        made = await sam.post("/v1/keys", json=asked | {"expires_at": far})
+        assert made.status_code == status, made.text
+    await house.user("later")  # the views fold
+
+
 async def test_a_secret_is_told_once_and_a_wrong_one_is_refused(house: House) -> None:
     sam = await house.user("sam")
     made = (await sam.post("/v1/keys", json={"name": "x", "scopes": ["chat"]})).json()

@@ -21,10 +21,11 @@ from infra.kafka.records import Received
 from infra.metrics import new_registry
 from infra.postgres.freshness import Freshness, end_offsets
 from infra.postgres.migrate import superuser_dsn
+from infra.postgres.moment import EARLIEST, LATEST
 from infra.postgres.pool import Connection, conninfo
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
-from schemas.access import UserCreated
+from schemas.access import KeyCreated, UserCreated
 from schemas.codec import Codec, Encoded
 from schemas.delivery import DeadLetter
 from schemas.errors import Invalid
@@ -40,6 +41,7 @@ from tests.servers import Servers
 from topics.catalogue import ACCESS_CHANGES, DEAD_LETTERS
 
 SECONDS = 60
+KEY: dict[str, Any] = {"user_id": "x", "name": "x", "secret_sha256": "", "scopes": ["chat"], "created_by": "test"}
 ACCESS = (Fold(ACCESS_CHANGES, fold_access),)
 
 
@@ -119,6 +121,31 @@ async def test_a_nul_in_somebodys_words_stops_nothing(fresh: Settings, publisher
     async with folder_of(fresh):
         await until_folded(fresh)
     assert look(fresh, "select name from views.users") == [("a\ufffdb",)]
+
+
+async def test_a_value_that_the_database_refuses_becomes_a_dead_letter_and_all_others_are_folded(
+    fresh: Settings, publisher: Publisher
+) -> None:
+    await put_user(publisher, "x")
+    too_many = KeyCreated(**KEY, key_id="0" * 16, requests_per_minute=2**40)
+    await publisher.publish(ACCESS_CHANGES, record_key(too_many), too_many)
+    await put_user(publisher, "y")
+    async with folder_of(fresh):
+        await until_folded(fresh)
+    assert look(fresh, "select user_id from views.users order by 1") == [("x",), ("y",)]
+    assert look(fresh, "select * from views.keys") == []
+    (record,) = await all_of(fresh, DEAD_LETTERS)
+    assert b"the views cannot hold it: integer out of range" in record.value
+
+
+@pytest.mark.parametrize("far", [2**53, 253_402_300_800_000, -(2**53)])
+async def test_a_time_beyond_the_calendar_is_its_end(fresh: Settings, publisher: Publisher, far: int) -> None:
+    event = KeyCreated(**KEY, key_id="0" * 16, expires_at=far, occurred_at=far)
+    await publisher.publish(ACCESS_CHANGES, record_key(event), event)
+    async with folder_of(fresh):
+        await until_folded(fresh)
+    ((expires_at, created_at),) = look(fresh, "select expires_at, created_at from views.keys")
+    assert expires_at == created_at == (LATEST if far > 0 else EARLIEST)
 
 
 async def test_dead_letters_in_a_row_stop_the_worker_with_nothing_committed_past_them(
