@@ -61,7 +61,8 @@ class OpenAIDialect:
         if error := chunk.get("error"):
             raise ModelFailed(self._name, str(error.get("message", error))[:200])
         if usage := chunk.get("usage"):
-            said.prompt_tokens, said.completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+            said.prompt_tokens = _count(usage.get("prompt_tokens"))
+            said.completion_tokens = _count(usage.get("completion_tokens"))
         choices = chunk.get("choices")
         if not choices:
             return ""
@@ -73,3 +74,8 @@ class OpenAIDialect:
             raise Refused(f"{self._name}: its content filter ended this answer")
         if reason:
             said.finish = "length" if reason == "length" else "completed"
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens as the record and the views can hold it; servers send anything."""
+    return value if type(value) is int and 0 <= value < 2**31 else None

@@ -23,7 +23,7 @@ async def record_of(attempt: Attempt, outcome: Outcome, objects: Objects) -> Ans
         attempt=attempt.claim.attempt,
         seq=stream.seq + 1,
         status=outcome.status,
-        reason=outcome.reason,
+        reason=outcome.reason and outcome.reason.replace("\0", "\ufffd"),  # a provider's words; Postgres holds no NUL
         parent_turn_id=attempt.claim.parent_turn_id,
         text=await objects.content_of(stream.text),
         length=stream.position,

@@ -24,6 +24,14 @@ async def test_an_answer_comes_with_its_usage() -> None:
     assert ended.usage == Usage(prompt_tokens=11, completion_tokens=2, pieces=2)
 
 
+@pytest.mark.parametrize("odd", [-1, 2**31, 2**70, 1.5, True, "11", None, [], {}])
+async def test_a_usage_that_is_no_count_is_none(odd: object) -> None:
+    usage = event(choices=[], usage={"prompt_tokens": odd, "completion_tokens": 2})
+    async with opened(HEAD, piece("x"), LAST, usage, DONE) as (_, provider):
+        _, ended = await answer(provider, "m", "Hi")
+    assert ended.usage == Usage(prompt_tokens=None, completion_tokens=2, pieces=1)
+
+
 async def test_what_is_asked_has_the_key_the_exact_messages_and_only_parameters_that_were_given() -> None:
     async with opened(HEAD, piece("x", "stop"), DONE) as (fake, provider):
         asked = request(provider, "m-1", "What is ünïcode & <so on>?")
