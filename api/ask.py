@@ -27,7 +27,9 @@ class AskedRetrieval(Body):
     """What to search; what is left out the model alias decides."""
 
     collections: list[CollectionId] | None = Field(default=None, max_length=100)
-    passages: int | None = Field(default=None, ge=0, description="passages shown to the model at most; 0: no retrieval")
+    passages: int | None = Field(
+        default=None, ge=0, le=1000, description="passages shown to the model at most; 0: no retrieval"
+    )
 
 
 class AskedParameters(Body):
