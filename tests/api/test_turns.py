@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from infra.settings import Settings
 from schemas.event import uuid7
-from tests.api.house import House, open_house, superuser
+from tests.api.house import House, open_house, serving, superuser, until_ready
 from tests.chatting import answering, ask, conversation, ended, events, follow, joined, turn, words
 from tests.kafka_reading import all_of
 from tests.servers import Servers
@@ -67,6 +67,23 @@ async def test_twenty_clients_with_one_idempotency_key_make_one_turn(house: Hous
     other = await anna.post(path, json=body | {"question": "words: count=11"}, headers=key)
     assert other.status_code == 422
     assert other.json()["type"] == "urn:turnlog:key-reused"
+
+
+async def test_twins_are_told_of_their_turn_also_when_it_took_the_last_place(house: House) -> None:
+    one = await house.user("one-place", turns_in_flight=1)
+    where = await conversation(one)
+    path, body, key = (
+        f"/v1/conversations/{where}/turns",
+        {"question": "words: count=90 delay_ms=9", "model": "words"},
+        "x",
+    )
+    async with serving(house.settings) as second:
+        await until_ready(second)
+        urls = [f"{url}{path}" for url in (house.url, second)] * (TWINS // 2)
+        answers = await asyncio.gather(*(one.post(url, json=body, headers={"idempotency-key": key}) for url in urls))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["turn_id"] for answer in answers}) == 1
+    assert (await one.post(path, json=body)).status_code == 429
 
 
 async def test_the_same_key_of_somebody_else_is_another_key(anna: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:

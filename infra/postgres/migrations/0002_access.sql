@@ -136,13 +136,19 @@ begin
   update state.rate_buckets set tokens = tokens_left, at = clock_timestamp() where bucket = wanted_bucket;
 end $$;
 
+-- A holder's turns are accepted one after the other, until the transaction ends.
+create function app.lock_turns(wanted_holder text) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select pg_advisory_xact_lock(7422, hashtext(wanted_holder))
+$$;
+
 -- One of a holder's places for turns in flight; false when all are taken. A place comes back by itself at `wanted_until`.
 create function app.take_turn(wanted_turn text, wanted_holder text, most int, wanted_until timestamptz) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  perform pg_advisory_xact_lock(7422, hashtext(wanted_holder));
+  perform app.lock_turns(wanted_holder);
   delete from state.turns_in_flight where holder = wanted_holder and until <= clock_timestamp();
-  if (select count(*) from state.turns_in_flight where holder = wanted_holder) >= most then
+  if (select count(*) from state.turns_in_flight where holder = wanted_holder and turn_id <> wanted_turn) >= most then
     return false;
   end if;
   insert into state.turns_in_flight values (wanted_turn, wanted_holder, wanted_until) on conflict do nothing;
@@ -155,7 +161,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 revoke all on function app.groups_of, app.principals_of, app.key_of, app.collection_taken, app.group_taken, app.take_tokens,
-  app.take_turn, app.release_turns from public;
+  app.lock_turns, app.take_turn, app.release_turns from public;
 grant execute on function app.principals_of to turnlog_api, turnlog_chat;
 grant execute on function app.key_of, app.collection_taken, app.group_taken, app.take_tokens, app.take_turn to turnlog_api;
 grant execute on function app.release_turns to turnlog_api, turnlog_views;

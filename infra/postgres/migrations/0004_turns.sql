@@ -131,6 +131,7 @@ create function app.accept_turn(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare found_hash bytea;
 begin
+  perform app.lock_turns(holder);  -- first: twins that come at once are told of the first one's turn, not that it is full
   if wanted_key is not null then
     select r.reference, r.record_key, r."position", r.hash into reference, record_key, "position", found_hash
       from state.requests r where r.owner = wanted_owner and r.key = wanted_key;
