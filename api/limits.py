@@ -1,8 +1,8 @@
 """Around every request: how large and how deep its body may be, and what is counted of it."""
 
-import re
 import time
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,8 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.problems import Problem
 from infra.settings import Limits
 
-STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-PAIRS = re.compile(rb"\[\]|\{\}")
+STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level down, one up, as signed bytes
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 UPLOADS = "/v1/objects"
 
@@ -24,16 +23,15 @@ class TooLarge(HTTPException):
 
 
 def check_depth(body: bytes, deepest: int) -> None:
-    """Raises a 400 problem for JSON that is nested deeper than allowed, before any parser descends into it."""
-    brackets = STRINGS.sub(b"", body).translate(None, NO_BRACKETS)
-    for level in range(deepest + 1):
-        fewer = PAIRS.sub(b"", brackets)
-        if fewer == brackets:  # nothing left, or brackets that do not match: those the parser tells of
-            if level + brackets.count(b"[") + brackets.count(b"{") <= deepest:
-                return
-            break
-        brackets = fewer
-    raise Problem(400, "too-deep", f"JSON nested deeper than {deepest}")
+    """Raises a 400 problem for JSON that is nested deeper than allowed, before any parser descends into it.
+
+    Nobody has said yet who sends it, so every pass is linear in C: escapes go, then strings, then all but brackets.
+    Where brackets or quotes do not match the parser stops, and what is counted after that does not matter.
+    """
+    bare = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    steps = np.frombuffer(bare.translate(STEPS, NO_BRACKETS), np.int8)
+    if steps.size and steps.cumsum(dtype=np.int32).max() > deepest:
+        raise Problem(400, "too-deep", f"JSON nested deeper than {deepest}")
 
 
 def check_question(question: str, limits: Limits) -> None:

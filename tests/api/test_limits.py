@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 
 import httpx
@@ -80,6 +81,8 @@ async def test_json_nested_deeper_than_32_is_refused_before_it_is_parsed(house: 
         (b'["\\\\",' + b"[" * 40 + b"]" * 40 + b"]", False),
         (b"[[],{},[[]]]" * 1, True),
         (b"[" * 1_000_000, False),
+        (b'"' + b'\\"' * 200_000, True),
+        (b'["' + b"[" * 1000, True),
         (b"plain", True),
     ],
 )
@@ -89,6 +92,26 @@ def test_depth_counts_brackets_and_not_those_in_strings(body: bytes, fits: bool)
     else:
         with pytest.raises(Problem):
             check_depth(body, 32)
+
+
+HOSTILE = [
+    b'\\"', b'"', b'"a",', b"\\", b"[]", b"[", b"]", b"[}", b"[" * 32 + b"]" * 32, b'{"a":' * 32 + b"1" + b"}" * 32,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("begins", [b"", b'"'], ids=["bare", "within a string that never ends"])
+@pytest.mark.parametrize("again", HOSTILE)
+def test_the_depth_of_any_body_is_known_in_linear_time(begins: bytes, again: bytes) -> None:
+    def seconds(size: int) -> float:
+        body, spent = begins + again * (size // len(again)), []
+        for _ in range(3):
+            began = time.thread_time()
+            with suppress(Problem):
+                check_depth(body, 32)
+            spent.append(time.thread_time() - began)
+        return min(spent)
+
+    assert seconds(8 * 1024 * 1024) < 60 * seconds(512 * 1024), "sixteen times the body; the square would be 256"
 
 
 async def test_an_uploaded_object_is_bytes_however_deep_its_json_is(house: House) -> None:
