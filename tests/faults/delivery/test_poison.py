@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Sequence
 
+import pytest
 from confluent_kafka import Producer
 
 from schemas.codec import Encoded
@@ -52,14 +53,15 @@ async def test_twenty_dead_letters_in_a_row_stop_the_worker_and_nothing_after_th
     assert "stopped for good" in chaos.output("stops")
 
 
-async def test_an_inbox_full_of_poison_stops_nobody_and_loses_nothing(chaos: Chaos) -> None:
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_an_inbox_full_of_poison_stops_nobody_and_loses_nothing(chaos: Chaos, codec: str) -> None:
     encoded = chaos.codec.encode(DOCUMENTS_LOCAL.name, document("good"))
     bomb = bytes(5 * 1024 * 1024)
     source = Producer(
         {
             "bootstrap.servers": chaos.settings.kafka_bootstrap,
             "enable.idempotence": True,
-            "compression.type": "gzip",
+            "compression.type": codec,
             "message.max.bytes": 10_000_000,
             "log_level": 2,
         }
