@@ -26,10 +26,14 @@ def refused(code: str, reason: str) -> Unfit:
     return Unfit("admit", code, reason)
 
 
-def check_ids(collection_id: str, document_id: str) -> None:
-    """Raises Unfit for ids that no document can have."""
+def check_collection_id(collection_id: str) -> None:
+    """Raises Unfit for an id that no collection can have."""
     if not re.fullmatch(COLLECTION_ID, collection_id):
         raise refused("unknown-collection", "a collection's id has lower-case letters, digits, . _ and -, at most 64")
+
+
+def check_document_id(document_id: str) -> None:
+    """Raises Unfit for an id that no document can have."""
     if not re.fullmatch(DOCUMENT_ID, document_id):
         raise refused("invalid-id", "a document's id has 1 to 512 characters, none of them a control character")
 

@@ -79,8 +79,8 @@ ANSWERS = Topic(
 )  # fmt: skip
 DOCUMENTS = Topic(
     "documents", "document key", (DocumentAccepted, DocumentWithdrawn), None,
-    ("inboxes", "api"), ("documents", "views"),
-    "Checked documents, ours. The offset is the version.",
+    ("inboxes", "api", "documents"), ("documents", "views"),
+    "Checked documents, ours. The offset is the version. `documents` withdraws those of deleted collections.",
 )  # fmt: skip
 DOCUMENT_STATUS = Topic(
     "document-status", "document key", (DocumentIndexed, DocumentFailed, DocumentRemoved), None,

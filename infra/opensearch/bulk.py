@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.opensearch.client import JSON_LINES, Client
+from infra.opensearch.client import JSON_LINES, PASSING, Client
 from schemas.errors import Invalid, Unavailable
 
 GATHER_SECONDS = 0.03
 MOST_BYTES = 4 * 1024 * 1024
-GONE = 404
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,19 @@ class Bulk:
         body = b"".join(action.lines for action in group.actions)
         try:
             answer = await self._client.ask("POST", self._path, body, JSON_LINES, refresh=self._refresh)
-            group.done.set_result([next(iter(item.values())) for item in answer["items"]])
-        except (Unavailable, Invalid) as exc:
-            group.done.set_exception(exc)
+            items = [item for item, _ in zip(answer["items"], group.actions, strict=True)]
+            group.done.set_result([next(iter(item.values())) for item in items])
+        except Exception as exc:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            known = isinstance(exc, Unavailable | Invalid)
+            group.done.set_exception(exc if known else Unavailable("opensearch", f"an answer of another form: {exc!r}"))
             group.done.exception()  # whoever waits raises it; when nobody does any more, it is no news
 
 
 def _check(item: dict[str, Any]) -> None:
     status, error = int(item["status"]), item.get("error")
-    if error is None or status == GONE:
+    if error is None:  # also of a delete of what is gone already
         return
     said = f"{item.get('_id')}: {status} {str(error)[:500]}"
-    if status in (429, 500, 502, 503, 504):
+    if status in PASSING:
         raise Unavailable("opensearch", said)
     raise Invalid(f"opensearch refuses a passage: {said}")

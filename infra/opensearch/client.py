@@ -13,7 +13,7 @@ from infra.settings import Settings
 from schemas.errors import Invalid, Unavailable
 
 TIMEOUT_SECONDS = 30
-PASSING = frozenset({404, 408, 429, 502, 503, 504})  # 404: the index is not provisioned yet
+PASSING = frozenset({404, 408, 429, 500, 502, 503, 504})  # 404: the index is not provisioned yet
 JSON_LINES = {"content-type": "application/x-ndjson"}
 JSON_BODY = {"content-type": "application/json"}
 

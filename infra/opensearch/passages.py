@@ -14,7 +14,7 @@ from infra.opensearch.bulk import Action, Bulk
 from infra.opensearch.client import Client
 from infra.opensearch.mapping import ANY_READER, index_name
 from infra.settings import Settings
-from schemas.errors import Invalid
+from schemas.errors import Unavailable
 from topics.catalogue import document_key
 
 LOOK = 500  # versions a look fetches at once
@@ -106,11 +106,11 @@ class PassageIndex:
         await self._deletes.do([Action(orjson.dumps({"delete": {"_id": one}})) for one in ids])
 
     async def search(self, body: dict[str, Any]) -> Answer:
-        """Runs a query that `retrieval.query` built."""
+        """Runs a query that `retrieval.query` built; an answer of only some shards is none."""
         data = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
         found = await self._client.ask("POST", f"/{self.name}/_search", data, include_named_queries_score="true")
         if found["timed_out"] or found["_shards"]["failed"]:
-            raise Invalid(f"opensearch answered in part: {found['_shards']}")
+            raise Unavailable("opensearch", f"it answered in part: {found['_shards']}")
         return Answer([_hit(hit) for hit in found["hits"]["hits"]], found["took"])
 
     async def versions(self) -> AsyncIterator[list[IndexedVersion]]:

@@ -7,7 +7,7 @@ import structlog
 
 from infra.opensearch.passages import IndexedVersion, PassageIndex
 from infra.postgres.pool import Pool, connection
-from schemas.errors import Unavailable
+from schemas.errors import Invalid, Unavailable
 
 DEAD = """select asked.collection_id, asked.document_id, asked.version
 from unnest(%s::text[], %s::text[], %s::bigint[]) asked (collection_id, document_id, version)
@@ -29,13 +29,13 @@ async def reconcile(index: PassageIndex, pool: Pool) -> int:
 
 
 async def run_reconcile(index: PassageIndex, pool: Pool, every_seconds: float) -> None:
-    """Reconciles for ever, first after a while; a server that is away is tried again later."""
+    """Reconciles for ever, first after a while; a server that is away, or refuses, is tried again later."""
     while True:
         await asyncio.sleep(every_seconds)
         try:
             await reconcile(index, pool)
-        except Unavailable as exc:
-            log.warning("reconciling later", server=exc.server, reason=exc.reason)
+        except (Unavailable, Invalid) as exc:
+            log.warning("reconciling later", reason=str(exc))
 
 
 async def _dead(pool: Pool, number: int, page: Sequence[IndexedVersion]) -> list[IndexedVersion]:

@@ -16,7 +16,7 @@ from streams.documents.decide import Known, decide
 from streams.documents.version import Change, Key, digest_of
 
 COLUMNS = """last_offset, positions, source_version, phase, outcome, code, stage, reason, digest, passages,
-  object_sha256, live_version, live_digest, live_passages, hidden_at, index_at"""
+  object_sha256, live_version, live_digest, live_passages, live_object, hidden_at, index_at"""
 WHERE = "index = %(index)s and collection_id = %(collection)s and document_id = %(document)s"
 MINE = f"{WHERE} and last_offset = %(version)s and phase = 'writing'"
 
@@ -52,6 +52,7 @@ class Row:
     live_version: int | None
     live_digest: str | None
     live_passages: int | None
+    live_object: str | None
     hidden_at: datetime | None
     index_at: datetime | None
 
@@ -82,7 +83,7 @@ class DocumentRows:
 
         def change(row: Row) -> dict[str, Any]:
             if row.live_version is not None and row.live_digest == digest:
-                return {"phase": "live", "outcome": "unchanged"}
+                return {"phase": "live", "outcome": "unchanged", "object_sha256": row.live_object}
             return {
                 "phase": "writing",
                 "outcome": None,
@@ -120,7 +121,7 @@ class DocumentRows:
                     await _leave(db, key, row.live_version, row.live_passages or 0)
                 changed = change(row)
             else:
-                changed = {"phase": _settled(row), "outcome": "outdated"}
+                changed = {"phase": _settled(row), "outcome": "outdated", "object_sha256": row.live_object}
             changed |= {"last_offset": version, "source_version": known.source_version, "waiting_for": None}
             changed |= {"code": None, "stage": None, "reason": None, "positions": Jsonb(known.positions)}
             return await _update(db, key, changed)

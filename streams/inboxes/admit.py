@@ -4,7 +4,15 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from infra.documents import Unfit, check_ids, check_words, media_type_of, readers_of, refused
+from infra.documents import (
+    Unfit,
+    check_collection_id,
+    check_document_id,
+    check_words,
+    media_type_of,
+    readers_of,
+    refused,
+)
 from infra.inboxes import Inbox
 from infra.kafka.records import Output, Outputs, Received
 from infra.objects import Objects
@@ -93,14 +101,18 @@ async def refuse(received: Said, error: Exception) -> Outputs:
 
 
 async def _check_place(received: Said, inbox: Inbox, needs: Needs) -> None:
-    """One answer for a collection that is not there and for somebody else's: nobody learns which."""
+    """One answer for a collection that is not there and for somebody else's: nobody learns which.
+
+    Nothing else is looked at before: any other refusal is shown in the list of the collection's owner.
+    """
     wanted = received.event.collection_id
-    check_ids(wanted, received.event.document_id)
+    check_collection_id(wanted)
     if "*" not in inbox.collections and wanted not in inbox.collections:
         raise refused("not-allowed", f"the inbox {inbox.name} may not publish to {wanted}: see inboxes.yaml")
     if await needs.collections.owner_of(wanted) != inbox.owner:
         cure = f"{inbox.owner}, whose inbox this is, creates it with POST /v1/collections"
         raise refused("unknown-collection", f"there is no collection {wanted} that {inbox.owner} owns: {cure}")
+    check_document_id(received.event.document_id)
 
 
 async def _content(said: DocumentPublished, owner: str, needs: Needs) -> tuple[Content, str]:

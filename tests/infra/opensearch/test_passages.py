@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import pytest_asyncio
+from opensearchpy.exceptions import TransportError
 
+from infra.opensearch.client import Client, _translated
 from infra.opensearch.mapping import index_name, knn_vector, passages_body
 from infra.opensearch.passages import IndexedPassage, IndexedVersion, PassageIndex, passage_id
 from infra.opensearch.provision import provision
@@ -68,6 +71,36 @@ async def test_one_bad_passage_fails_its_sender_and_nobody_else(index: PassageIn
     assert isinstance(results[0], Invalid)
     assert results[1] is None
     assert 1 in await _found(index, 1)
+
+
+@pytest.mark.parametrize("answer", [{}, {"items": []}, {"items": [{}]}, {"items": "x"}])
+async def test_a_write_whose_answer_nobody_understands_is_tried_again_and_hangs_nobody(
+    index: PassageIndex, answer: Any
+) -> None:
+    class Odd(Client):
+        async def ask(self, *_: Any, **__: Any) -> Any:
+            return answer
+
+    odd = PassageIndex(Odd(index._client._client), Settings(), 1)
+    with pytest.raises(Unavailable, match="another form"):
+        await asyncio.wait_for(odd.put([_passage(0)]), 10)
+
+
+@pytest.mark.parametrize("part", [{"timed_out": True}, {"_shards": {"total": 2, "failed": 1}}])
+async def test_an_answer_of_some_shards_only_is_waited_for(index: PassageIndex, part: dict[str, Any]) -> None:
+    class Partial(Client):
+        async def ask(self, *args: Any, **more: Any) -> dict[str, Any]:
+            return await super().ask(*args, **more) | part
+
+    partial = PassageIndex(Partial(index._client._client), Settings(), 1)
+    partial.name = index.name
+    with pytest.raises(Unavailable, match="in part"):
+        await partial.search(passages_query("x", _passage(1).embedding, READABLE, 8, 200))
+
+
+async def test_an_error_of_the_server_itself_passes_and_a_refusal_does_not() -> None:
+    assert isinstance(_translated(TransportError(500, "internal", {})), Unavailable)
+    assert isinstance(_translated(TransportError(403, "forbidden", {})), Invalid)
 
 
 async def test_a_sender_that_gives_up_does_not_take_the_others_with_it(index: PassageIndex) -> None:

@@ -21,6 +21,7 @@ from schemas.documents import (
 )
 from schemas.errors import Unavailable
 from streams.inboxes.agents import steps
+from streams.views.fold_documents import CODES_OF_STRANGERS
 from tests.streams.inboxes.conftest import ANN, ANY, Desk
 from topics.catalogue import ACCESS_CHANGES, DOCUMENT_STATUS, DOCUMENTS, DOCUMENTS_LOCAL
 
@@ -113,6 +114,14 @@ async def test_what_cannot_be_accepted_is_told_with_a_stable_code(desk: Desk, co
 async def test_of_somebody_elses_collection_nobody_learns_that_it_exists(desk: Desk) -> None:
     there, nowhere = [await refused(desk, published(collection_id=name)) for name in ("bobs", "void")]
     assert (there.code, there.reason.replace("bobs", "void")) == (nowhere.code, nowhere.reason)
+
+
+@pytest.mark.parametrize("said", [{"document_id": "a\nb"}, {"url": "javascript:alert(1)"}, {"content": None}])
+async def test_nothing_but_whose_it_is_is_said_of_somebody_elses_collection(desk: Desk, said: dict[str, Any]) -> None:
+    failed = await refused(desk, published(collection_id="bobs", **said))
+    assert failed.code in CODES_OF_STRANGERS, "any other code is a line in bob's list of documents"
+    narrow = ANY.model_copy(update={"collections": ["papers"]})
+    assert (await refused(desk, published(collection_id="bobs", **said), narrow)).code in CODES_OF_STRANGERS
 
 
 async def test_a_collection_that_the_views_do_not_know_yet_is_waited_for(desk: Desk) -> None:
