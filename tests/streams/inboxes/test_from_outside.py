@@ -1,6 +1,7 @@
 """From any Kafka client to a passage that is found: admission and indexing as processes, killed and frozen."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.kafka.publisher import Publisher
 from infra.registry.client import RegistryClient
@@ -17,6 +19,7 @@ from schemas.access import CollectionCreated
 from schemas.codec import Codec
 from schemas.documents import DocumentAccepted, DocumentFailed, DocumentIndexed, DocumentPublished, DocumentRetracted
 from schemas.event import Event
+from schemas.versions import latest
 from tests.api.house import House, open_house
 from tests.code import ROOT, imported, tree_of
 from tests.faults.turns.processes import Processes, until
@@ -84,28 +87,51 @@ async def finds(admin: httpx.AsyncClient, words: str, document: str) -> bool:
     return document in [passage["document_id"] for passage in answer.json()["passages"]]
 
 
+async def publish(settings: Settings, topic: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Runs the example on every file of the folder."""
+    command = [sys.executable, str(EXAMPLE), "--kafka", settings.kafka_bootstrap, "--registry", settings.registry_url]
+    command += ["--topic", topic, "--collection", "handbook", *map(str, sorted(folder.iterdir()))]
+    return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+
+
 async def test_an_outside_system_in_forty_lines_publishes_what_is_then_found(
     house: House, workers: Processes, tmp_path: Path
 ) -> None:
     assert len(EXAMPLE.read_text().splitlines()) <= 40
     assert not imported(tree_of(EXAMPLE)) & {"schemas", "topics", "infra", "streams", "turnlog"}
     (tmp_path / "night shift.md").write_text("# Night shift\n\nThe pump in hall 3 stops at 02:00.\n")
-    (tmp_path / "page.html").write_text("<h1>Valves</h1><p>Valve 7 leaks.")
-    settings = house.settings
-    command = [sys.executable, str(EXAMPLE), "--kafka", settings.kafka_bootstrap, "--registry", settings.registry_url]
-    command += ["--topic", settings.kafka_name(DOCUMENTS_LOCAL), "--collection", "handbook"]
-    done = await asyncio.to_thread(
-        subprocess.run, [*command, *map(str, sorted(tmp_path.iterdir()))], capture_output=True, text=True, check=False
-    )
+    (tmp_path / "page.html").write_text(f"<h1>Valves</h1><p>Valve 7 leaks.<!--{'x' * (1024 * 1024 - 50)}-->")
+    done = await publish(house.settings, house.settings.kafka_name(DOCUMENTS_LOCAL), tmp_path)
     assert done.returncode == 0, done.stderr
     admin = house.people["admin"]
 
     async def both() -> bool:
-        return {await state(admin, "night%20shift.md"), await state(admin, "page.html")} == {"indexed"}
+        return {await state(admin, name) for name in ("night%20shift.md", "page.html")} == {"indexed"}
 
     await until(both, otherwise="they were not indexed")
     assert await finds(admin, "which pump stops", "night shift.md")
     assert await finds(admin, "leaking valve", "page.html")
+
+
+async def test_the_forty_lines_end_with_an_error_when_the_broker_takes_a_document_not(
+    house: House, tmp_path: Path
+) -> None:
+    refusing = f"{house.settings.namespace}refusing"
+    admin = AdminClient({"bootstrap.servers": house.settings.kafka_bootstrap})
+    made = admin.create_topics([NewTopic(refusing, 1, 1, config={"max.message.bytes": "1000000"})])[refusing]
+    await asyncio.to_thread(made.result, 15)
+    subject, event = f"{refusing}-turnlog.DocumentPublished", json.dumps(latest("DocumentPublished").schema)
+    async with httpx.AsyncClient(trust_env=False) as registry:
+        answer = await registry.post(
+            f"{house.settings.registry_url}/subjects/{subject}/versions", json={"schema": event, "schemaType": "AVRO"}
+        )
+        assert answer.status_code == 200, answer.text
+    (tmp_path / "small.txt").write_text("small")
+    (tmp_path / "large.txt").write_bytes(b"x" * 1024 * 1024)
+    done = await publish(house.settings, refusing, tmp_path)
+    assert done.returncode == 1
+    assert "large.txt was not delivered: Broker: Message size too large" in done.stderr
+    assert "small.txt" not in done.stderr
 
 
 async def test_what_an_inbox_may_not_say_is_told_on_the_topic_and_the_next_record_goes_on(
