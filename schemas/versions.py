@@ -1,7 +1,7 @@
 """Avro schemas out of the typed events, and the committed versions of each.
 
 `schemas/avro/Name.vN.avsc` is written by `make generate` and never changed again: every version stays, so that every
-record ever written can be read.
+record ever written can be read. `versions.txt` beside them lists each with its hash, so that a change is noticed.
 """
 
 import hashlib
@@ -83,12 +83,17 @@ class Version:
     schema: Json
     sha256: str
 
+    @property
+    def line(self) -> str:
+        """As `versions.txt` lists it."""
+        return f"{self.name} {self.number} {self.sha256}"
+
 
 @cache
-def committed() -> dict[str, list[Version]]:
+def committed(folder: Path = FOLDER) -> dict[str, list[Version]]:
     """Every committed version by event name, oldest first."""
     found: dict[str, list[Version]] = {}
-    for path in FOLDER.glob("*.avsc"):
+    for path in folder.glob("*.avsc"):
         name, number = path.stem.rsplit(".v", 1)
         schema = json.loads(path.read_text())
         digest = hashlib.sha256(canonical(schema)).hexdigest()

@@ -1,15 +1,17 @@
 """Schemas come from the classes, every field with what it means, and what is committed stays readable."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 
 from schemas.all import EVENTS
 from schemas.event import Content, Doc
-from schemas.generate import clashes
-from schemas.versions import Version, canonical, committed, latest, schema_of
+from schemas.generate import clashes, drift
+from schemas.versions import FOLDER, Version, canonical, committed, latest, schema_of
 from tests.examples import versions
 
 
@@ -48,6 +50,37 @@ def test_every_field_added_later_has_a_default_so_that_older_records_are_read() 
 def test_versions_are_numbered_without_gaps() -> None:
     for found in committed().values():
         assert [version.number for version in found] == list(range(1, len(found) + 1))
+
+
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_a_committed_version_that_was_edited_or_removed_is_refused_and_not_listed_anew(
+    tmp_path: Path, change: str
+) -> None:
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "avro"))
+    assert drift(write=False, folder=folder) == []
+    file = folder / "TurnRequested.v1.avsc"
+    if change == "edited":
+        file.write_text(file.read_text().replace('"string"', '"bytes"', 1))
+    else:
+        file.unlink()
+    before = sorted(path.read_text() for path in folder.iterdir())
+    committed.cache_clear()
+    for write in (False, True):
+        assert drift(write, folder)[0].startswith("TurnRequested.v1.avsc: edited or removed")
+    assert sorted(path.read_text() for path in folder.iterdir()) == before
+
+
+def test_a_new_version_is_listed_when_it_is_written(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(FOLDER, tmp_path / "avro"))
+    (folder / "TurnRequested.v1.avsc").unlink()
+    listed = (folder / "versions.txt").read_text().splitlines()
+    (without,) = [line for line in listed if line.startswith("TurnRequested ")]
+    (folder / "versions.txt").write_text("".join(f"{line}\n" for line in listed if line != without))
+    assert drift(write=False, folder=folder) == [
+        "TurnRequested: the class is newer than its schema; run `make generate`"
+    ]
+    assert drift(write=True, folder=folder) == []
+    assert (folder / "versions.txt").read_text().splitlines()[-1] == without
 
 
 @dataclass(frozen=True)
