@@ -10,7 +10,13 @@ import pytest
 
 from infra.settings import Settings
 from ops.provision import provision, remove
+from tests.environment import forget
 from tests.servers import Servers, own_servers, remove_servers, shared_servers
+
+
+def pytest_configure() -> None:
+    """Before any test module reads a setting."""
+    forget()
 
 
 @pytest.fixture(scope="session")

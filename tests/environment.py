@@ -7,6 +7,18 @@ from pydantic import BaseModel, SecretStr
 from infra.settings import Settings
 
 
+def attached() -> bool:
+    """Whether tests were told to use the servers that the environment names."""
+    return os.environ.get("TURNLOG_TEST_SERVERS") == "attached"
+
+
+def forget() -> None:
+    """Takes out what `source .turnlog/env` may have left: tests must not run on an installation that is in use."""
+    for name in [name for name in os.environ if name.startswith("TURNLOG_")]:
+        if name != "TURNLOG_CACHE" and not attached():
+            del os.environ[name]
+
+
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment of this process, with every setting as TURNLOG_*, and what is given besides."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TURNLOG_")}

@@ -1,4 +1,4 @@
-"""Where tests find their servers: attached to those that the environment names, or started for this run."""
+"""Where tests find their servers: started for this run, or, only when asked for, those that the environment names."""
 
 import asyncio
 import fcntl
@@ -16,6 +16,7 @@ from infra.local.processes import tree_of
 from infra.settings import Settings
 from ops.installation import ROOT, Installation
 from ops.stack import Stack
+from tests.environment import attached
 
 T = TypeVar("T")
 READY_SECONDS = 300
@@ -77,8 +78,8 @@ class Servers:
 
 @contextmanager
 def shared_servers() -> Iterator[Servers]:
-    """Those that TURNLOG_KAFKA_BOOTSTRAP and its like name, else own ones."""
-    if os.environ.get("TURNLOG_KAFKA_BOOTSTRAP"):
+    """Own ones, or with TURNLOG_TEST_SERVERS=attached those that TURNLOG_KAFKA_BOOTSTRAP and its like name."""
+    if attached():
         yield Servers(Settings(), None, None)
         return
     with own_servers(Path(".turnlog-test")) as servers:
