@@ -39,6 +39,11 @@ def read_inboxes(settings: Settings) -> tuple[Inbox, ...]:
         read = _File.model_validate(yaml.safe_load(path.read_text()))
     except FileNotFoundError as exc:
         raise Invalid(f"{path} is missing: name the inboxes there, or set TURNLOG_INBOXES_FILE") from exc
-    except (yaml.YAMLError, ValidationError) as exc:
+    except OSError as exc:
+        raise Invalid(f"{path} cannot be read ({exc.strerror}): give this user the right to") from exc
+    except (UnicodeDecodeError, yaml.YAMLError, ValidationError) as exc:
         raise Invalid(f"{path}: {exc}") from exc
+    names = [inbox.name for inbox in read.inboxes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise Invalid(f"{path}: inboxes named {', '.join(twice)} stand there more than once: join or rename them")
     return tuple(read.inboxes)

@@ -1,5 +1,6 @@
 """The one place that builds queries of passages: what is searched for, and whose eyes it is for."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,8 @@ FIELDS = ["title^3", "heading", "body"]
 SOURCE = {"excludes": ["embedding"]}
 # Each arm normalises this many times what is asked for: hits below the cut count as nothing in the other arm's mean.
 DEEPER = 4
+MOST_WORDS = 300  # of a question in the words arm: each is a clause a field, and a query may have 1,024
+WORD = re.compile(r"[A-Za-z0-9_]+|[^\x00-\x7f]")  # at least as many as the analyser makes: of other scripts each letter
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,11 @@ def passages_query(
     seen = permission_filter(readable)
     most = max(depth, size * DEEPER // 3)
     words: dict[str, Any] = {
-        "bool": {"_name": "words", "must": [{"combined_fields": {"query": text, "fields": FIELDS}}], "filter": seen}
+        "bool": {
+            "_name": "words",
+            "must": [{"combined_fields": {"query": first_words(text), "fields": FIELDS}}],
+            "filter": seen,
+        }
     }
     nearest: dict[str, Any] = {
         "knn": {"embedding": {"vector": vector, "k": most, "filter": {"bool": {"filter": seen}}}}
@@ -44,6 +51,20 @@ def passages_query(
     arms = {"words": words, "meaning": meaning}
     query = arms.get(by) or {"hybrid": {"pagination_depth": most, "queries": [words, meaning]}}
     return {"size": size, "_source": SOURCE, "track_total_hits": False, "query": query}
+
+
+def first_words(text: str) -> str:
+    """A question as the words arm asks it: whole, or of a long one the first distinct words."""
+    if len(WORD.findall(text)) <= MOST_WORDS:
+        return text
+    kept: list[str] = []
+    left = MOST_WORDS
+    for word in dict.fromkeys(text.split()):
+        left -= len(WORD.findall(word))
+        if left < 0:
+            break
+        kept.append(word)
+    return " ".join(kept) or text[:MOST_WORDS]
 
 
 def permission_filter(readable: Readable) -> list[dict[str, Any]]:

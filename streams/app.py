@@ -117,6 +117,10 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> int:
         """Works until told to stop, or until it cannot go on; gives the exit code."""
+        if not self.topics:  # no inbox is configured: nothing to do, and nothing wrong
+            self.tools.health.there("start")
+            await stop.wait()
+            return 0
         stopped = asyncio.create_task(stop.wait())
         watching = asyncio.create_task(watch(self._glance, self.tools.settings.limits.stalled_seconds))
         working = asyncio.create_task(self._work())
@@ -187,7 +191,7 @@ class Worker:
 
 def faust_settings(settings: Settings, topics: Sequence[Topic]) -> dict[str, Any]:
     """The settings that were proved on a real broker; docs/decisions.md has the reasons."""
-    partitions = max(topic.partitions for topic in topics)
+    partitions = max((topic.partitions for topic in topics), default=1)
     return {
         "broker": f"kafka://{settings.kafka_bootstrap.replace(',', ';kafka://')}",
         "datadir": settings.folder("faust"),

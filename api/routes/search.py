@@ -48,7 +48,9 @@ class SearchedPassage(BaseModel):
     start: int
     end: int
     text: str
-    score: float = Field(description="both arms, each min-max normalised, in their weighted mean; 0 to 1")
+    score: float = Field(
+        description="both arms, each min-max normalised, in their weighted mean: 0 to 1; `by` one arm: that arm's score"
+    )
     score_text: float | None = Field(description="BM25; null: the words do not occur")
     score_vector: float | None = Field(description="(1 + cosine) / 2; null: not among the nearest")
     why: Why

@@ -85,6 +85,47 @@ async def test_a_document_that_was_waited_for_is_found_and_tells_what_became_of_
     assert await found(house.people["bob"], "pump hall") == ["pump"]
 
 
+async def test_a_search_tells_both_scores_and_why_a_passage_is_there(house: House, ann: httpx.AsyncClient) -> None:
+    await made(ann, "birds", "user:bob")
+    await put(ann, "kite", "A red kite circles.", where=at("kite", "birds"), wait="searchable")
+    await put(
+        ann, "fox", "A fox sleeps.", where=at("fox", "birds"), wait="searchable", readers=["user:ann", "group:ours"]
+    )
+    bob = house.people["bob"]
+    answer = (await bob.post("/v1/search", json={"query": "red kite", "collections": ["birds"]})).json()
+    kite, fox = answer["passages"]
+    assert (kite["document_id"], kite["text"], fox["document_id"]) == ("kite", "A red kite circles.", "fox")
+    assert 0 <= fox["score"] < kite["score"] <= 1
+    assert kite["score_text"] > 0
+    assert fox["score_text"] is None, "its words do not occur"
+    assert 0 < fox["score_vector"] < kite["score_vector"] <= 1
+    assert kite["why"] == {"found_by": ["words", "meaning"], "readable_as": ["collection"]}
+    assert fox["why"] == {"found_by": ["meaning"], "readable_as": ["group:ours"]}
+    assert (answer["hits"], answer["walled"], answer["returned"], answer["incomplete"]) == (2, 0, 2, None)
+    alone = {"query": "red kite", "collections": ["birds"], "by": "words"}
+    (only,) = (await bob.post("/v1/search", json=alone)).json()["passages"]
+    assert (only["document_id"], only["score"]) == ("kite", only["score_text"])
+
+
+async def test_a_passage_of_a_pdf_is_found_with_its_page(ann: httpx.AsyncClient) -> None:
+    await made(ann, "books")
+    content = (DATA / "bookmarks-2-pages.pdf").read_bytes()
+    where = at("two-pages.pdf", "books")
+    told = (await put(ann, "", content, where=where, kind="application/pdf", wait="searchable")).json()
+    assert told["state"] == "indexed", told
+    answer = await ann.post("/v1/search", json={"query": "a page about Denmark", "collections": ["books"]})
+    best = answer.json()["passages"][0]
+    assert (best["document_id"], best["page"]) == ("two-pages.pdf", 2)
+    assert best["text"] == "This is a page about Denmark"
+
+
+async def test_a_question_of_two_thousand_words_is_answered(ann: httpx.AsyncClient) -> None:
+    await made(ann, "long")
+    await put(ann, "heron", "The heron waits.", where=at("heron", "long"), wait="searchable")
+    question = "What does the heron do? " + " ".join(f"word{n}" for n in range(2000))
+    assert await found(ann, question, "long") == ["heron"]
+
+
 async def test_without_waiting_it_is_queued_and_later_indexed(ann: httpx.AsyncClient) -> None:
     answer = await put(ann, "later", "Later is soon enough.")
     assert answer.status_code == 202

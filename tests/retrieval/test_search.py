@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from infra.opensearch.passages import Hit
 from infra.postgres.pool import session
-from retrieval.query import Readable, passages_query, permission_filter
+from retrieval.query import MOST_WORDS, Readable, first_words, passages_query, permission_filter
 from retrieval.search import Question, Search
 from retrieval.wall import Standing, readable_collections, standings, wall
 from schemas.access import CollectionDeleted, CollectionReadersChanged
@@ -52,6 +52,38 @@ async def test_both_scores_are_told_and_the_fused_one_is_their_normalised_mean(l
                 expected += weight * max((score - min(arm)) / (max(arm) - min(arm)), 0.001)
         assert one.hit.score == pytest.approx(expected, abs=1e-4)
     assert any(one.hit.words is None for one in found), "a passage that only its meaning found"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        " ".join(f"word{n}" for n in range(2000)),
+        "".join(chr(0x4E00 + n) for n in range(5000)),
+        " ".join(f"ab{n}-cd{n}.ef{n},gh{n}" for n in range(2000)),
+        "\U0001f35e" * 3000,
+        "x" * 30_000,
+    ],
+)
+async def test_a_question_of_many_words_is_searched_for_with_the_first_of_them(library: Library, question: str) -> None:
+    await library.publish(library.accepted("avocets", "Avocets wade in shallow lagoons."))
+    for by in ("both", "words"):
+        assert "Avocets wade in shallow lagoons." in await library.texts(
+            f"avocets lagoons {question}", by=by, limit=100
+        )
+
+
+async def test_one_arm_alone_gives_its_own_score(library: Library) -> None:
+    await library.publish(library.accepted("ruffs", "Ruffs dance on leks."))
+    for by in ("words", "meaning"):
+        for one in (await library.search("ruffs dance", by=by)).passages:
+            assert one.hit.score == getattr(one.hit, by)
+    assert (await library.search("ruffs dance", by="words")).passages[0].hit.score > 1, "BM25 is not normalised"
+
+
+def test_a_short_question_is_asked_as_it_is_and_a_long_one_by_its_distinct_words() -> None:
+    assert first_words("the pump, the Pump") == "the pump, the Pump"
+    assert first_words("again and " * 1000) == "again and"
+    assert len(first_words(" ".join(f"word{n}" for n in range(2000))).split()) == MOST_WORDS
 
 
 async def test_the_wall_holds_back_what_a_stale_index_still_offers(library: Library) -> None:
