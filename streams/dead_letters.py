@@ -11,7 +11,7 @@ from infra.kafka.records import Record
 from infra.objects import Objects
 from infra.settings import Settings
 from schemas.delivery import DeadLetter, Header
-from schemas.errors import Undecodable
+from schemas.errors import Invalid, Undecodable
 from streams.metrics import WorkerMetrics
 from topics.catalogue import DEAD_LETTERS
 
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 EX_CONFIG = 78
 """The exit code that a supervisor does not restart: sysexits' "something is configured wrong", a person must look."""
 ENVELOPE_BYTES = 64 * 1024  # what key and headers may take within a dead letter
+HEADER_BYTES = 8  # what a header takes besides its name and value: there may be a million empty ones
 REMEMBERED = 10_000
 ENVELOPE_HEADER = "turnlog-envelope-sha256"
 
@@ -54,7 +55,12 @@ class Burial:
     async def bury(self, record: Record, reason: str) -> None:
         """Writes the dead letter and waits for all replicas; raises Unavailable."""
         letter = await self._letter(record, reason)
-        await self._publisher.publish_bytes(DEAD_LETTERS, letter.key, self._publisher.encode(DEAD_LETTERS, letter))
+        try:
+            encoded = self._publisher.encode(DEAD_LETTERS, letter)
+        except Invalid:  # larger than was reckoned: whatever it is, it must not stop what comes after it
+            letter = await self._letter(record, reason, apart=True)
+            encoded = self._publisher.encode(DEAD_LETTERS, letter)
+        await self._publisher.publish_bytes(DEAD_LETTERS, letter.key, encoded)
         self._metrics.dead_letters.labels(record.topic).inc()
         log.error("dead letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
 
@@ -95,16 +101,16 @@ class Burial:
             last += 1
         return last - first + 1
 
-    async def _letter(self, record: Record, reason: str) -> DeadLetter:
-        """Everything of the record; what does not fit beside the rest lies in object storage, by its hash."""
+    async def _letter(self, record: Record, reason: str, *, apart: bool = False) -> DeadLetter:
+        """Everything of the record; what does not fit beside the rest (`apart`: all) is in object storage, by hash."""
         key: bytes | None = record.key
         value: bytes | None = record.value
         value_sha256: str | None = None
         headers = [Header(name=name, value=content) for name, content in record.headers]
-        if value and len(value) + 3 * ENVELOPE_BYTES > self._record_bytes:  # the key is in it twice
+        if value and (apart or len(value) + 3 * ENVELOPE_BYTES > self._record_bytes):  # the key is in it twice
             value_sha256 = await self._objects.put(value)
             value = None
-        if _size(record) - len(record.value or b"") > ENVELOPE_BYTES:
+        if apart or _size(record) - len(record.value or b"") > ENVELOPE_BYTES:
             sha256 = await self._objects.put(_envelope(record))
             key, headers = None, [Header(name=ENVELOPE_HEADER, value=sha256.encode())]
         return DeadLetter(
@@ -122,7 +128,7 @@ class Burial:
 
 
 def _size(record: Record) -> int:
-    named = sum(len(name.encode()) + len(value or b"") for name, value in record.headers)
+    named = sum(HEADER_BYTES + len(name.encode()) + len(value or b"") for name, value in record.headers)
     return len(record.key or b"") + len(record.value or b"") + named
 
 

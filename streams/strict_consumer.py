@@ -13,6 +13,8 @@ from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from infra.kafka.header_names import take_any_name
+
 FETCH_MAX_WAIT_MS = 100
 
 
@@ -112,6 +114,7 @@ class StrictThread(driver.AIOKafkaConsumerThread):
     """The aiokafka consumer inside Faust, with two settings that Faust hard-codes."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        take_any_name()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # 1500 there: the wait of a partition left out of a fetch
         consumer._isolation_level = "read_committed"  # an outside source may abort what it published

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from infra.kafka.records import NOTHING, Output, Outputs, Received, Record
 from schemas.codec import Codec
@@ -23,7 +24,8 @@ from schemas.documents import (
 from schemas.errors import Invalid, Refused, Unavailable, Undecodable
 from schemas.event import Event
 from schemas.versions import Json, latest
-from streams.dead_letters import StopWorker
+from streams.dead_letters import Burial, StopWorker
+from streams.metrics import WorkerMetrics
 from streams.step import Delivery, Step
 from tests.examples import example
 from tests.streams.conftest import Stand
@@ -230,6 +232,27 @@ async def test_a_record_just_below_the_limit_still_fits_into_its_dead_letter(sta
     await stand.delivery(*steps(nothing)).deliver(record)
     (letter,) = await letters(stand, record)
     assert await stand.objects.get(letter.value_sha256 or "") == value
+
+
+async def test_a_record_of_a_million_empty_headers_is_a_dead_letter(stand: Stand) -> None:
+    record = stand.record(DOCUMENTS, withdrawn("x"), headers=(("", b""),) * 1_000_000)
+    await stand.delivery(*steps(nothing)).deliver(record)
+    (letter,) = await letters(stand, record)
+    assert letter.reason.startswith("a record of 8")
+    (header,) = letter.headers
+    assert (await stand.objects.get((header.value or b"").decode())).count(b'["", ""]') == 1_000_000
+
+
+async def test_a_dead_letter_that_is_larger_than_was_reckoned_lies_in_object_storage_whole(stand: Stand) -> None:
+    limits = stand.settings.limits.model_copy(update={"record_bytes": 8 * 1024 * 1024})
+    generous = stand.settings.model_copy(update={"limits": limits})
+    metrics = WorkerMetrics(CollectorRegistry())
+    burial = Burial(generous, "documents", stand.publisher, stand.objects, metrics, frozenset())
+    record = stand.record(DOCUMENTS, withdrawn("x"), value=b"?" * 3_000_000)
+    await burial.bury(record, "a test")
+    (letter,) = await letters(stand, record)
+    assert (letter.key, letter.value) == (None, None)
+    assert await stand.objects.get(letter.value_sha256 or "") == record.value
 
 
 async def test_a_record_with_enormous_headers_keeps_them_in_object_storage(stand: Stand) -> None:

@@ -4,6 +4,8 @@ import socket
 from collections.abc import Sequence
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 
 from schemas.codec import Encoded
@@ -81,6 +83,32 @@ async def test_an_inbox_full_of_poison_stops_nobody_and_loses_nothing(chaos: Cha
     (large,) = [letter for letter in found if letter.value_sha256]
     assert (large.offset, large.value) == (45, None)
     assert "alarm: an inbox" in chaos.output("admits")
+
+
+class Odd(str):
+    """A name that is sent as bytes that are no UTF-8."""
+
+    def encode(self, *_: str) -> bytes:
+        return b"wh\xff"
+
+
+async def test_a_header_name_that_is_no_utf8_stops_nobody(chaos: Chaos) -> None:
+    encoded = chaos.codec.encode(DOCUMENTS_LOCAL.name, document("odd"))
+    source = AIOKafkaProducer(bootstrap_servers=chaos.settings.kafka_bootstrap)
+    await source.start()
+    batch = source.create_batch()
+    batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 1_000_000)  # the fast one checks names
+    for value, name in ((b"?", "why"), (b"?", Odd("why")), (encoded.value, Odd("why")), (encoded.value, "why")):
+        batch.append(key=b"k", value=value, timestamp=1, headers=[(name, b"h")])
+    await (await source.send_batch(batch, chaos.settings.kafka_name(DOCUMENTS_LOCAL), partition=0))
+    await source.stop()
+    chaos.start("reads")
+    await chaos.until(lambda: [line.offset for line in chaos.lines(what="end")] == [2, 3])
+    assert await chaos.end("reads") == 0
+    assert [(one.offset, one.headers[0].name, one.value) for one in await letters(chaos)] == [
+        (0, "why", b"?"),
+        (1, "wh\\xff", b"?"),
+    ]
 
 
 def document(name: str) -> DocumentPublished:
