@@ -65,10 +65,12 @@ class Limited:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.perf_counter()
+        began, started = time.perf_counter(), False
 
         async def counted(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 self._count(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
@@ -78,7 +80,12 @@ class Limited:
             problem = exc if isinstance(exc, Problem) else Problem(413, "too-large", exc.detail)
             await problem.response()(scope, receive, counted)
         else:
-            await self._app(scope, checked, counted)
+            try:
+                await self._app(scope, checked, counted)
+            except Exception:
+                if not started:  # the 500 is made outside of this
+                    self._count(scope, 500, time.perf_counter() - began)
+                raise
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         headers = dict(scope["headers"])

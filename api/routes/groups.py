@@ -97,6 +97,7 @@ async def remove_member(group: GroupPath, user_id: UserPath, caller: Authenticat
         raise not_found(f"member {user_id} of group {group}")
     if user_id != caller.user_id:
         await _group_kept_by(caller, services, group)
+    _check_scope(caller)
     removed = GroupMemberRemoved(group=group, user_id=user_id, changed_by=caller.user_id)
     return (await write(services, ACCESS_CHANGES, record_key(removed), removed)).answer()
 
@@ -113,6 +114,13 @@ async def _group_kept_by(caller: Caller, services: Services, group: str) -> None
     found = await _group_seen_by(caller, services, group)
     if found.owner != caller.user_id and not caller.is_admin:
         raise forbidden(f"group {group} is kept by its owner, {found.owner}")
+    _check_scope(caller)
+
+
+def _check_scope(caller: Caller) -> None:
+    """Who is in a group decides who reads: a key that only converses or searches changes nothing of it."""
+    if not caller.scopes & {"publish", "admin"}:
+        raise forbidden("this key lacks the scope publish: a group is changed with publish or admin")
 
 
 async def _members(db: Connection, group: str) -> list[str]:

@@ -115,10 +115,12 @@ async def get_key(key_id: KeyPath, caller: Authenticated, services: Opened) -> K
 
 @router.delete("/{key_id}", status_code=204)
 async def revoke_key(key_id: KeyPath, caller: Authenticated, services: Opened) -> Response:
-    """Revokes a key: it stops working within a second, on every replica."""
+    """Revokes a key: itself, or one whose scopes it has, too. It stops working within a second, on every replica."""
     found = await _key_seen_by(caller, services, key_id)
     if found.revoked_at is not None:
         return Response(None, 204)
+    if key_id != caller.key_id and not caller.is_admin and (lacking := set(found.scopes) - caller.scopes):
+        raise forbidden(f"this key lacks the scope {', '.join(sorted(lacking))} of the key to revoke")
     revoked = KeyRevoked(key_id=key_id, revoked_by=caller.user_id)
     return (await write(services, ACCESS_CHANGES, record_key(revoked), revoked)).answer()
 
@@ -136,6 +138,8 @@ def _check_rights(new: NewKey, caller: Caller, limits: Limits) -> None:
         return
     if lacking := set(new.scopes) - caller.scopes:
         raise forbidden(f"this key lacks the scope {', '.join(sorted(lacking))}, so it cannot give it")
+    if caller.requests_per_minute < limits.requests_per_minute or caller.turns_in_flight < limits.turns_in_flight:
+        raise forbidden("this key has limits below the defaults, so it makes no others: each would have its own")
     if new.service or new.turns_in_flight is not None or (new.requests_per_minute or 0) > limits.requests_per_minute:
         raise forbidden("a key with limits of its own, above the defaults, is made by an administrator")
 

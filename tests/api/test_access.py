@@ -82,6 +82,39 @@ async def test_a_key_cannot_give_more_than_it_has(house: House) -> None:
     assert (told["requests_per_minute"], told["turns_in_flight"]) == (60_000, 1000)
 
 
+async def test_a_limited_key_makes_no_key_without_its_limits(house: House) -> None:
+    await house.user("lim")
+    asked = {"name": "x", "scopes": ["chat"]}
+    for limits in ({"requests_per_minute": 10}, {"turns_in_flight": 1}):
+        limited = await house.key("lim", **limits)
+        assert (await limited.post("/v1/keys", json=asked)).status_code == 403
+        assert (await limited.post("/v1/keys", json=asked | {"requests_per_minute": 10})).status_code == 403
+    assert (await house.people["lim"].post("/v1/keys", json=asked)).status_code == 201
+
+
+async def test_a_key_revokes_itself_and_only_keys_whose_scopes_it_has(house: House) -> None:
+    await house.user("rev", "chat", "search", "admin")
+    search = await house.key("rev", "search")
+    keys = {tuple(one["scopes"]): one["key_id"] for one in (await search.get("/v1/keys")).json()}
+    assert (await search.delete(f"/v1/keys/{keys['chat', 'search', 'admin']}")).status_code == 403
+    other = await house.key("rev", "search")
+    mine = (await other.get("/v1/me")).json()["key_id"]
+    assert (await search.delete(f"/v1/keys/{mine}")).status_code == 204
+    assert (await search.delete(f"/v1/keys/{keys['search',]}")).status_code == 204
+    assert (await search.get("/v1/me")).status_code == 401
+
+
+async def test_a_key_that_only_searches_changes_no_group(house: House) -> None:
+    await house.user("gus")
+    await house.user("ned")
+    await house.group("pair", "gus", "gus", "ned")
+    search = await house.key("gus", "search")
+    for method, path in (("PUT", "members/ned"), ("DELETE", "members/ned"), ("DELETE", "members/gus"), ("DELETE", "")):
+        answer = await search.request(method, f"/v1/groups/pair/{path}".rstrip("/"))
+        assert answer.status_code == 403, (method, path)
+    assert (await house.people["gus"].delete("/v1/groups/pair/members/ned")).status_code == 204
+
+
 async def test_a_group_opens_a_collection_to_its_members_and_closes_it_when_they_leave(house: House) -> None:
     own, mia = await house.user("own"), await house.user("mia")
     await house.group("team", "own", "own", "mia")

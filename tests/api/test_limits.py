@@ -8,9 +8,15 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from api.limits import check_depth
+from api.limits import Limited, RequestMetrics, check_depth
 from api.problems import Problem
+from infra.metrics import new_registry
+from infra.settings import Limits
 from schemas.answers import AnswerRecorded
 from tests.api.house import House, serving, until_ready
 from tests.examples import example
@@ -118,6 +124,20 @@ async def test_an_uploaded_object_is_bytes_however_deep_its_json_is(house: House
     ada = await house.user("ada")
     deep = b"[" * 100 + b"]" * 100
     assert (await ada.put("/v1/objects", content=deep, headers=JSON)).is_success
+
+
+async def test_a_request_that_crashes_is_counted_as_a_500() -> None:
+    async def crash(_: Request) -> Response:
+        raise ZeroDivisionError
+
+    registry = new_registry()
+    app = Starlette(routes=[Route("/crash", crash)])
+    app.add_middleware(Limited, Limits(), RequestMetrics(registry))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+        assert (await http.get("/crash")).status_code == 500
+    counted = {"method": "GET", "route": "/crash", "status": "500"}
+    assert registry.get_sample_value("turnlog_http_requests_total", counted) == 1
 
 
 async def test_the_rate_of_a_key_is_shared_by_replicas_and_comes_back(house: House) -> None:
