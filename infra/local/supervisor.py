@@ -94,8 +94,12 @@ class Supervisor:
         if not job.wanted.is_set():
             return
         job.failures += 1
-        if not job.ready_at and not passes and job.failures >= job.first_starts:
+        for_safety = job.running is not None and job.running.process.returncode == SAFETY_STOP
+        if not job.ready_at and not passes and (for_safety or job.failures >= job.first_starts):
             raise exc
+        if for_safety:
+            self._stopped_for_safety(job, last_lines(said, 5))
+            return
         if not passes:
             self._say(f"{exc}")
         await asyncio.sleep(0.2 if passes else _backoff_seconds(job))
@@ -105,13 +109,16 @@ class Supervisor:
         await running.kill()
         said = last_lines(running.started.said(), 5)
         if code == SAFETY_STOP:
-            job.wanted.clear()
-            self._say(f"{job.name}: stopped itself for safety and is not started again. Its last lines:\n{said}")
+            self._stopped_for_safety(job, said)
             return
         steady = time.monotonic() > job.ready_at + STEADY_SECONDS
         job.failures = 1 if steady else job.failures + 1
         self._say(f"{job.name}: ended with {code}, starting it again. Its last lines:\n{said}")
         await asyncio.sleep(_backoff_seconds(job))
+
+    def _stopped_for_safety(self, job: Job, said: str) -> None:
+        job.wanted.clear()
+        self._say(f"{job.name}: stopped itself for safety and is not started again. Its last lines:\n{said}")
 
     async def hold(self, name: str, *, kill: bool = False) -> None:
         """Stops one job and keeps it stopped, until `release`."""

@@ -90,6 +90,16 @@ async def test_a_process_that_stopped_for_safety_is_not_started_again(tmp_path: 
         assert not any("starting it again" in line for line in said)
 
 
+async def test_a_process_that_stops_for_safety_before_it_is_ready_again_is_not_started_a_third_time(
+    tmp_path: Path,
+) -> None:
+    async with kept(job(tiny(tmp_path / "careful", "doubts"))) as (supervisor, said):
+        os.kill(pid_of(supervisor, "careful"), signal.SIGKILL)
+        await until(lambda: any("for safety" in line for line in said))
+        assert not supervisor.jobs["careful"].wanted.is_set()
+        assert sum("starting it again" in line for line in said) == 1
+
+
 async def test_a_held_process_stays_away_until_it_is_released(tmp_path: Path) -> None:
     async with kept(job(tiny(tmp_path / "small"))) as (supervisor, said):
         await supervisor.hold("small")

@@ -15,6 +15,11 @@ port, manner = int(sys.argv[1]), sys.argv[2]
 print("hello from", os.getpid(), flush=True)
 if manner == "refuses":
     sys.exit("fatal: cannot read the colour of the sky")
+if manner == "doubts":
+    try:
+        open(sys.argv[3], "x")
+    except FileExistsError:
+        sys.exit(78)
 if manner == "safety":
     signal.signal(signal.SIGUSR1, lambda *_: os._exit(78))
 if manner == "deaf":
@@ -30,12 +35,15 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 def tiny(folder: Path, manner: str = "kind", port: int | None = None) -> Server:
-    """`manner`: kind, refuses (ends at once), safety (SIGUSR1: exit 78), deaf (to SIGTERM), helped (has a child)."""
+    """A server that is kind, or of another manner.
+
+    refuses: ends at once. safety: 78 on SIGUSR1. doubts: 78 at its second start. deaf: to SIGTERM. helped: has a child.
+    """
     chosen = port or Ports.free().api
     return Server(
         name=folder.name,
         folder=folder,
-        command=(sys.executable, "-c", PROGRAM, str(chosen), manner),
+        command=(sys.executable, "-c", PROGRAM, str(chosen), manner, str(folder / "was-here")),
         environment={"PATH": "/usr/bin:/bin"},
         is_ready=lambda _: answers(chosen, "/"),
         start_seconds=20,
