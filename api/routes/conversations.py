@@ -11,7 +11,7 @@ from api.auth import Chats
 from api.consistency import POSITION, write
 from api.fields import Body, Moment, Paged
 from api.problems import not_found
-from api.routes.turns import ConversationPath, IdempotencyKey, request_stop, when_folded
+from api.routes.turns import ConversationPath, IdempotencyKey, when_folded
 from api.services import Opened, Services
 from infra.postgres.pool import Connection
 from schemas.conversations import ConversationDeleted, ConversationStarted
@@ -147,13 +147,8 @@ async def delete_conversation(conversation_id: ConversationPath, caller: Chats, 
     async with caller.reading(services.db) as db:
         if not await _rows(db, ONE, {"conversation": conversation_id}):
             raise not_found(f"conversation {conversation_id}")
-        found = await db.execute("select app.open_turns(%s, %s)", [conversation_id, caller.user_id])
-        running = [str(turn_id) for (turn_id,) in await found.fetchall()]
     event = ConversationDeleted(conversation_id=conversation_id, user_id=caller.user_id)
-    written = await write(services, CONVERSATION_CHANGES, conversation_id, event)
-    for turn_id in running:
-        await request_stop(services, caller, turn_id, conversation_id)
-    return written.answer()
+    return (await write(services, CONVERSATION_CHANGES, conversation_id, event)).answer()
 
 
 async def _rows(db: Connection, query: str, args: dict[str, Any]) -> list[dict[str, Any]]:

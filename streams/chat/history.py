@@ -59,6 +59,8 @@ class History:
 
     async def before(self, user_id: str, conversation_id: str, parent_turn_id: str | None) -> list[Earlier]:
         """The turns up to a parent, oldest first; raises Unavailable, or Refused (the conversation was deleted)."""
+        async with session(self._pool, user_id, [f"user:{user_id}"]) as db:
+            await _refuse_deleted(db, conversation_id)
         found: list[Earlier] = []
         at = parent_turn_id
         while at is not None and len(found) < LONGEST:
@@ -74,8 +76,8 @@ class History:
         for _ in range(round(VIEWS_SECONDS / LOOK_SECONDS)):
             async with session(self._pool, user_id, [f"user:{user_id}"]) as db:
                 rows = await self._rows(db, newest, most)
-                if not rows and await (await db.execute(DELETED, [conversation_id])).fetchone():
-                    raise Refused("the conversation was deleted")
+                if not rows:
+                    await _refuse_deleted(db, conversation_id)
             if rows:
                 return [await self._earlier(row) for row in reversed(rows)]
             await asyncio.sleep(LOOK_SECONDS)
@@ -95,3 +97,8 @@ class History:
     async def _words(self, inline: bytes | None, sha256: str | None) -> str:
         content = Content(inline=inline, object_sha256=sha256, size=len(inline or b""))
         return (await self._objects.read(content)).decode()
+
+
+async def _refuse_deleted(db: Connection, conversation_id: str) -> None:
+    if await (await db.execute(DELETED, [conversation_id])).fetchone():
+        raise Refused("the conversation was deleted")

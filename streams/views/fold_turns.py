@@ -66,6 +66,11 @@ where excluded."offset" < kept."offset\""""
 # The sealed bytes are in the log and in the view now; the marks of the seal stay for ever.
 DROP_SEALED = """
 update state.turns set value = null, headers = null where turn_id = any(%s) and value is not null"""
+# Whoever asked for a stop may have died before it could say so; where it is known already this changes nothing.
+STOP_TURN = "select app.stop_turn(%(turn_id)s, %(conversation_id)s, %(user_id)s)"
+STOP_ALL = """
+select app.stop_turn(turn_id, %(conversation_id)s, %(user_id)s)
+from app.open_turns(%(conversation_id)s, %(user_id)s) turn_id"""
 RELEASE = "select app.release_turns(%s)"
 
 
@@ -78,10 +83,11 @@ async def fold_turns(db: Connection, received: Sequence[Received[TurnRequested]]
 
 
 async def fold_stops(db: Connection, received: Sequence[Received[TurnStopRequested]]) -> None:
-    """Folds `turn-stops`."""
+    """Folds `turn-stops`; in the same transaction the turn's worker hears of it."""
     rows = [vars(r.event) | {"at": moment(r.event.occurred_at), "offset": r.offset} for r in received]
     async with db.cursor() as cursor:
         await cursor.executemany(STOP.encode(), rows)
+        await cursor.executemany(STOP_TURN, rows)
 
 
 async def fold_answers(db: Connection, received: Sequence[Received[AnswerRecorded]]) -> None:
@@ -96,7 +102,7 @@ async def fold_answers(db: Connection, received: Sequence[Received[AnswerRecorde
 async def fold_conversations(
     db: Connection, received: Sequence[Received[ConversationStarted | ConversationDeleted]]
 ) -> None:
-    """Folds `conversation-changes`; a deleted conversation stays as a tombstone."""
+    """Folds `conversation-changes`; a deleted conversation stays as a tombstone, and what runs in it is stopped."""
     async with db.cursor() as cursor:
         for record in received:
             event = record.event
@@ -110,6 +116,7 @@ async def fold_conversations(
                 await cursor.execute(STARTED.encode(), row | {"title": event.title.inline if event.title else None})
             else:
                 await cursor.execute(DELETED.encode(), row)
+                await cursor.execute(STOP_ALL, row)
 
 
 def _turn(record: Received[TurnRequested]) -> dict[str, Any]:

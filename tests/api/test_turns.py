@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from infra.settings import Settings
 from schemas.event import uuid7
+from schemas.turns import TurnStopRequested
 from tests.api.house import House, open_house, serving, superuser, until_ready
 from tests.chatting import answering, ask, conversation, ended, events, follow, joined, turn, words
 from tests.kafka_reading import all_of
@@ -238,6 +239,31 @@ async def test_a_stop_before_the_start_never_asks_the_model(anna: httpx.AsyncCli
     assert not words_log.lines("marker=behind")
     heard = await follow(anna, behind)
     assert heard[-1].data["status"] == "stopped"
+
+
+async def test_a_stop_that_only_the_log_knows_happens(house: House, anna: httpx.AsyncClient) -> None:
+    """Its API died before it could say so to the worker, or was told too late that the log has it."""
+    where = await conversation(anna)
+    turn_id = await ask(anna, where, "words: count=500 delay_ms=20")
+    await follow(anna, turn_id, until=lambda said: said.kind == "delta")
+    stop = TurnStopRequested(turn_id=turn_id, conversation_id=where, user_id="anna", reason="user")
+    await house.tell(TURN_STOPS, where, stop)
+    assert (await ended(anna, turn_id, 3))["status"] == "stopped"
+
+
+async def test_whatever_waits_in_a_conversation_ends_when_it_is_deleted(
+    house: House, anna: httpx.AsyncClient, words_log: WordsLog
+) -> None:
+    where = await conversation(anna)
+    asked = [await ask(anna, where, f"words: count=500 delay_ms=20 marker=gone-{n}") for n in range(4)]
+    assert (await anna.delete(f"/v1/conversations/{where}")).status_code == 204
+    with superuser(house.settings) as db:
+        async with asyncio.timeout(8):
+            query = "select status from state.turns where turn_id = any(%s) and sealed_at is not null"
+            while len(sealed := db.execute(query, [asked]).fetchall()) < len(asked):
+                await asyncio.sleep(0.05)
+    assert {status for (status,) in sealed} <= {"stopped", "failed"}
+    assert not words_log.lines("marker=gone-1")
 
 
 async def test_a_stop_after_the_end_changes_nothing(anna: httpx.AsyncClient, words_log: WordsLog) -> None:

@@ -8,6 +8,7 @@ create table state.requests (
   topic text not null, record_key text not null, value bytea, headers jsonb,
   "position" text, created_at timestamptz not null default now());
 create unique index requests_by_key on state.requests (owner, key) where key is not null;
+create index requests_by_record on state.requests (record_key);
 create index requests_pending on state.requests (created_at) where "position" is null;
 create index requests_by_age on state.requests using brin (created_at);
 
@@ -80,8 +81,11 @@ create policy owner on views.turns for select to turnlog_api using (
     select 1 from views.conversations c where c.conversation_id = turns.conversation_id and c.deleted_offset is not null));
 create policy owner on views.stops for select to turnlog_api using (
   exists (select 1 from views.turns t where t.turn_id = stops.turn_id));
-create policy owner on views.answers for select to turnlog_api using (
-  exists (select 1 from views.turns t where t.turn_id = answers.turn_id));
+create policy owner on views.answers for select to turnlog_api using (  -- a request that nobody could read is in no view of turns
+  exists (select 1 from views.turns t where t.turn_id = answers.turn_id)
+  or exists (select 1 from state.requests r where r.reference = answers.turn_id and r.owner = (select app.user_id())
+    and not exists (
+      select 1 from views.conversations c where c.conversation_id = answers.conversation_id and c.deleted_offset is not null)));
 grant select on state.requests to turnlog_api;
 create policy owner on state.requests for select to turnlog_api using (owner = (select app.user_id()));
 grant select on state.turns to turnlog_api;
@@ -205,11 +209,14 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   select pg_notify('turn_stops', wanted)
 $$;
 
--- The unfinished turns of a conversation (which is about to be deleted), as far as views and claims know them.
+-- The unfinished turns of a conversation (which is deleted): as requests, claims or views know them.
 create function app.open_turns(wanted_conversation text, wanted_owner text) returns setof text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select turn_id from (
     select v.turn_id from views.turns v where v.conversation_id = wanted_conversation and v.user_id = wanted_owner
+    union
+    select r.reference from state.requests r
+    where r.topic = 'turns' and r.record_key = wanted_conversation and r.owner = wanted_owner
     union
     select t.turn_id from state.turns t where t.conversation_id = wanted_conversation and t.user_id = wanted_owner) k
   where not exists (select 1 from state.turns t where t.turn_id = k.turn_id and t.sealed_at is not null)
@@ -226,4 +233,5 @@ $$;
 revoke all on function app.outcome_of, app.accept_request, app.owns_conversation, app.accept_turn, app.parent_state, app.mark_requests,
   app.pending_requests, app.forget_requests, app.stop_turn, app.open_turns, app.oldest_claim from public;
 grant execute on function app.accept_request, app.accept_turn, app.mark_requests, app.pending_requests, app.forget_requests,
-  app.stop_turn, app.open_turns, app.oldest_claim to turnlog_api;
+  app.stop_turn, app.oldest_claim to turnlog_api;
+grant execute on function app.stop_turn, app.open_turns to turnlog_views;
