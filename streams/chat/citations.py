@@ -7,6 +7,9 @@ from schemas.answers import Citation
 
 _MARKER = re.compile(r" ?\[([0-9]{1,3}(?: ?, ?[0-9]{1,3}){0,7})\]")
 _MAY_BECOME_ONE = re.compile(r" ?\[[0-9, ]{0,45}\Z| \Z")
+_OPEN = re.compile(r"\[[0-9, ]{0,45}\Z")
+_LONGEST = 48
+_GAP = "  "  # no marker has two spaces in a row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,7 @@ class Citations:
         self._shown = shown
         self._held = ""
         self._position = 0
+        self._last = ""  # the end of what was sent
 
     def feed(self, piece: str) -> Cited:
         """What may be sent now; what may become a marker, and a space before one, is held."""
@@ -52,9 +56,12 @@ class Citations:
                 self._append(parts, space)
                 citations += [Citation(number=number, position=self._position) for number in kept]
                 self._append(parts, f"[{', '.join(map(str, kept))}]" if kept != numbers else marker[0].lstrip(" "))
+            elif _OPEN.search(self._last):
+                self._append(parts, _GAP)  # in "[[9]7]": without the inner marker the rest would become one
         self._append(parts, text[done:])
         return Cited(text="".join(parts), citations=tuple(citations))
 
     def _append(self, parts: list[str], text: str) -> None:
         parts.append(text)
         self._position += len(text)
+        self._last = (self._last + text)[-_LONGEST:]

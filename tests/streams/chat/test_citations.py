@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.answers import Citation
-from streams.chat.citations import Citations
+from streams.chat.citations import _MARKER, Citations
 
 answers = st.lists(
     st.sampled_from(
@@ -33,6 +33,12 @@ def test_of_several_numbers_in_one_marker_only_the_shown_stay() -> None:
         "Both [1, 3].",
         [Citation(number=1, position=5), Citation(number=3, position=5)],
     )
+
+
+def test_a_marker_within_another_leaves_none_behind_that_nobody_checked() -> None:
+    assert cited(["[[9]2]"]) == ("[  2]", [])
+    assert cited(["x [1,[8]2]"]) == ("x [1,  2]", [])
+    assert cited(["[ [9]1] [1]"]) == ("[  1] [1]", [Citation(number=1, position=6)])
 
 
 def test_a_marker_split_over_pieces_is_held_until_whole() -> None:
@@ -69,3 +75,15 @@ def test_every_citation_stands_in_the_text_where_it_says(answer: str) -> None:
     for citation in citations:
         marker = text[citation.position : text.index("]", citation.position) + 1]
         assert str(citation.number) in marker.strip("[]").replace(" ", "").split(",")
+
+
+@given(answer=answers | st.text("[]12 9,", max_size=30), data=st.data())
+def test_no_marker_gets_out_that_is_no_citation(answer: str, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=12)))
+    text, citations = cited([answer[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(answer)], strict=True)])
+    found = [
+        Citation(number=int(number), position=marker.start(1) - 1)
+        for marker in _MARKER.finditer(text)
+        for number in marker[1].split(",")
+    ]
+    assert found == citations
