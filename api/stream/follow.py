@@ -10,6 +10,7 @@ from schemas.errors import Unavailable
 
 PART = 32_000  # characters of a record in one delta at most
 LOOK_SECONDS = 0.05
+UNTOLD_SECONDS = 5.0  # a sealed record is there at once: one that is not by then is hidden, its conversation deleted
 
 Tell = Callable[[], Awaitable[Told | None]]
 
@@ -27,6 +28,7 @@ class Reader:
         self._answer, self._place, self._tell, self._trouble = answer, place, tell, trouble
         self._missing: str | None = None
         self._said: str | None = None
+        self._untold_seconds = 0.0
 
     async def frames(self, *, new: bool = False) -> AsyncGenerator[bytes, None]:
         """Everything after the place, to `ended`. `new`: made a moment ago, so there is no record to look for yet."""
@@ -36,7 +38,7 @@ class Reader:
         while True:
             if frames := self._seen():
                 yield frames
-            if self._is_whole():
+            if self._is_whole() or self._untold_seconds > UNTOLD_SECONDS:
                 yield self._end()
                 return
             sealed = self._sealed_elsewhere()
@@ -49,6 +51,7 @@ class Reader:
             look = False
             if sealed:
                 await asyncio.sleep(LOOK_SECONDS)
+                self._untold_seconds += 0 if self._missing else LOOK_SECONDS
             elif not frames and not await self._answer.changed():
                 yield PING
                 look = True  # in case its end was never heard of here

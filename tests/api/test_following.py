@@ -1,5 +1,6 @@
 """A reader may leave whenever it likes, and come back to any replica, at any time: it has every character once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -127,3 +128,15 @@ async def test_an_id_that_is_none_is_said_to_be_none(replicas: Replicas) -> None
     refused = await anna.get(f"/v1/turns/{turn_id}/events", headers={"last-event-id": "yesterday"})
     assert refused.status_code == 400
     assert "attempt.seq.position" in refused.json()["detail"]
+
+
+async def test_ended_answers_that_memory_has_no_room_for_are_told_from_their_records(settings: Settings) -> None:
+    limits = settings.limits.model_copy(update={"ended_answers_bytes": 1})
+    async with open_house(settings.model_copy(update={"limits": limits})) as house, answering(settings):
+        eve = await house.user("eve")
+        turn_id = await ask(eve, await conversation(eve), QUESTION)
+        whole = await follow(eve, turn_id)
+        async with asyncio.timeout(10):
+            while len([said for said in await follow(eve, turn_id) if said.kind == "delta"]) > 1:
+                await asyncio.sleep(0.1)  # memory has many pieces, a record has one
+        await check_every_place([eve], turn_id, whole)

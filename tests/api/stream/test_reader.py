@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.stream.answer import Answer
-from api.stream.follow import Reader, Trouble, rest
+from api.stream.follow import UNTOLD_SECONDS, Reader, Trouble, rest
 from api.stream.frames import Place
 from api.stream.told import Told
 from schemas.answers import AnswerEnded, AnswerExtended, AnswerStarted, AnswerWaiting
@@ -136,6 +136,18 @@ async def test_a_gap_that_no_attempt_fills_is_filled_from_the_record() -> None:
     await asyncio.wait_for(heard.task, 2)
     assert heard.text == "".join(PIECES)
     assert "restart" not in heard.kinds
+
+
+async def test_an_end_whose_record_is_hidden_is_told_from_memory_after_a_while() -> None:
+    """The conversation was deleted meanwhile, and this replica had missed something."""
+    answer, views = Answer(), Views()
+    heard = Heard(answer, views, new=True)
+    events = attempt(7)
+    for event in (*events[:2], *events[4:]):
+        answer.apply(event)
+    await asyncio.wait_for(heard.task, 3 * UNTOLD_SECONDS)
+    assert heard.frames[-1] == ("ended", (7, 6, 21), {"status": "completed", "reason": None, "length": 21})
+    assert heard.text == PIECES[0]
 
 
 async def test_a_lower_attempt_that_still_speaks_is_not_heard() -> None:
