@@ -11,6 +11,7 @@ from infra.kafka.publisher import Publisher
 from infra.kafka.records import NOTHING, Outputs, Received
 from infra.models import Models
 from infra.objects import Objects
+from infra.postgres.freshness import Freshness
 from infra.providers.provider import ModelFailed, Provider
 from infra.settings import Limits
 from infra.waiting import backoff_seconds, until_available
@@ -47,6 +48,7 @@ class Chat:
     providers: Mapping[str, Provider]
     publisher: Publisher
     objects: Objects
+    freshness: Freshness
     turns: Turns
     stops: Stops
     places: Places
@@ -58,6 +60,8 @@ class Chat:
 
 async def answer_turn(asked: Received[TurnRequested], chat: Chat) -> Outputs:
     """Claim, retrieve, generate, seal, say. It publishes by itself: what is sealed must be said as it is."""
+    if chat.freshness.went_back:
+        raise Unavailable("views", "folding again the rights and answers that they had")
     event, patience = asked.event, Patience(chat.limits.wait_for_server_seconds)
     with chat.stops.watch(event.turn_id, event.deadline) as ending:
         async with chat.places.one(event.model, ending) as place:

@@ -21,6 +21,7 @@ class Look:
 
     query: str
     user_id: str
+    principals: Sequence[str]
     collections: tuple[str, ...] | None
     passages: int
 
@@ -39,9 +40,9 @@ class Found:
 
     passages: Sequence[Passage]
     retrieved: Retrieved
-    permissions: Permissions
 
 
+PermissionsOf = Callable[[str], Awaitable[Permissions]]
 Search = Callable[[Look], Awaitable[Found]]
 
 
@@ -52,12 +53,13 @@ class Prepare:
         self,
         limits: Limits,
         objects: Objects,
+        permissions_of: PermissionsOf,
         history: History,
         providers: Mapping[str, Provider],
         search: Search,
         count: Count,
     ) -> None:
-        self._limits, self._objects, self._history = limits, objects, history
+        self._limits, self._objects, self._permissions_of, self._history = limits, objects, permissions_of, history
         self._providers, self._search, self._count = providers, search, count
 
     def passages(self, attempt: Attempt) -> int:
@@ -70,6 +72,7 @@ class Prepare:
         """Fills in what the attempt shows its model; raises Unavailable, Refused or Invalid."""
         event, claim, alias = attempt.event, attempt.claim, attempt.alias
         assert alias is not None
+        attempt.permissions = await self._permissions_of(event.user_id)
         attempt.question = (await self._objects.read(event.question)).decode()
         earlier = await self._history.before(event.user_id, event.conversation_id, claim.parent_turn_id)
         found = None
@@ -79,6 +82,7 @@ class Prepare:
                 Look(
                     query=query_of(attempt.question, earlier),
                     user_id=event.user_id,
+                    principals=attempt.permissions.principals,
                     collections=alias.collections if collections is None else tuple(collections),
                     passages=most,
                 )
@@ -95,7 +99,6 @@ class Prepare:
         attempt.passages = [
             replace(found.passages[index].shown, number=number) for number, index in enumerate(shown, start=1)
         ]
-        attempt.permissions = found.permissions
         attempt.retrieved = found.retrieved
         await attempt.stream.retrieved(attempt.passages, found.retrieved)
 

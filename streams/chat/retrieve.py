@@ -19,14 +19,13 @@ PRINCIPALS = "select app.principals_of(%s)"
 
 
 @asynccontextmanager
-async def open_search(settings: Settings, claims: Pool, reading: Pool, freshness: Freshness) -> AsyncIterator[Search]:
+async def open_search(settings: Settings, reading: Pool) -> AsyncIterator[Search]:
     """A search as the user of each turn; `reading` is a pool of the role api."""
     async with Passages.open(settings, reading) as passages:
 
         async def search(look: Look) -> Found:
-            permissions = await permissions_of(claims, freshness, look.user_id)
             question = Question(text=look.query, limit=look.passages, collections=look.collections)
-            found = await passages.search(question, look.user_id, permissions.principals)
+            found = await passages.search(question, look.user_id, look.principals)
             retrieved = Retrieved(
                 query=Content.of(look.query),
                 hits=found.hits,
@@ -34,7 +33,7 @@ async def open_search(settings: Settings, claims: Pool, reading: Pool, freshness
                 returned=found.returned,
                 incomplete=found.incomplete,
             )
-            return Found([passage_of(each) for each in found.passages], retrieved, permissions)
+            return Found([passage_of(each) for each in found.passages], retrieved)
 
         yield search
 
