@@ -101,6 +101,11 @@ class Installation:
 
 def _link(link: Path, target: Path) -> None:
     """Shows where the data lies. No link but data: the folder that named it was removed, so the data goes too."""
+    if link.exists() and not link.is_symlink():
+        raise Invalid(
+            f"{link} holds the data of a run that was not root's, and root's servers could not enter it.\n"
+            f"Run as that user, or remove {link.parent} to start anew without its data."
+        )
     if not link.is_symlink():
         shutil.rmtree(target, ignore_errors=True)
         link.symlink_to(target)

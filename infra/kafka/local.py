@@ -22,6 +22,7 @@ appender.out.layout.pattern=[%d] %p %m (%c{1})%n
 rootLogger.level=info
 rootLogger.appenderRef.out.ref=OUT
 """
+# Read as Latin-1, and a comma separates folders: so its own is named from where it runs, which is its folder.
 PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
@@ -30,7 +31,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-log.dirs={folder}/data
+log.dirs=data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 offsets.retention.minutes=5256000
@@ -87,14 +88,14 @@ def _java(local: Local) -> list[str]:
     jars = ":".join(sorted(map(str, local.parts["kafka"].glob("*.jar"))))
     folder = local.folder("kafka")
     flags = ("-Xms32m", "-XX:TieredStopAtLevel=1", "-Xss512k", "-XX:MaxDirectMemorySize=64m")
-    logging = f"-Dlog4j2.configurationFile=file:{folder}/log4j2.properties"
+    logging = "-Dlog4j2.configurationFile=log4j2.properties"  # a list of URIs, so from where it runs as well
     return [*java(local.parts["jvm"], folder / "tmp", "256m", *flags, logging), "-cp", jars]
 
 
 def _prepare(local: Local) -> None:
     folder = local.folder("kafka")
     local.prepare_folders("kafka", "data")
-    values = {"port": local.ports.kafka, "controller": local.ports.kafka_controller, "folder": folder}
+    values = {"port": local.ports.kafka, "controller": local.ports.kafka_controller}
     properties = write_private(folder / "server.properties", PROPERTIES.format(**values), local.account)
     write_private(folder / "log4j2.properties", LOG4J, local.account)
     if not (folder / "data/meta.properties").exists():

@@ -82,8 +82,8 @@ def triton(local: Local) -> Server:
     home = site / "pytriton/tritonserver"
     command = (
         str(home / "bin/tritonserver"),
-        f"--model-repository={folder}/models",
-        f"--backend-directory={folder}/backends",
+        "--model-repository=models",  # from its folder, where it runs: a shell gets these paths, unquoted
+        "--backend-directory=backends",
         *(f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")),
         f"--http-port={ports.triton_http}",
         f"--grpc-port={ports.triton_grpc}",

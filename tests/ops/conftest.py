@@ -9,6 +9,11 @@ import pytest
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Of an installation; root's servers keep their data elsewhere, and that goes too."""
-    yield tmp_path
-    shutil.rmtree((tmp_path / "servers").resolve(), ignore_errors=True)
+    """Of an installation, with a name that servers trip over: a space, a comma, a letter beyond ASCII.
+
+    Root's servers keep their data elsewhere, and that goes too.
+    """
+    made = tmp_path / "jörg, x"
+    made.mkdir()
+    yield made
+    shutil.rmtree((made / "servers").resolve(), ignore_errors=True)
