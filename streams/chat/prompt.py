@@ -75,11 +75,11 @@ def build(asked: Asked, form: PromptFormat, count: Count, limits: Limits) -> Pro
 
 
 def _fitting(passages: Sequence[Quoted], count: Count, limits: Limits) -> list[int]:
-    """The best passages that fit; one that is too long does not keep the next ones out."""
+    """The best passages that fit, with title and headings; one that is too long does not keep the next ones out."""
     shown: list[int] = []
     left = limits.passages_tokens
     for index, passage in enumerate(passages):
-        tokens = count(passage.text)
+        tokens = count("\n".join([passage.title or "", *passage.heading, passage.text]))
         if tokens <= left and len(shown) < limits.passages:
             shown.append(index)
             left -= tokens

@@ -1,5 +1,7 @@
 """The one record of a turn: what the model was shown, what it said, and with which rights."""
 
+from dataclasses import replace
+
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
 from schemas.answers import AnswerRecorded, Timings, Usage
@@ -11,7 +13,9 @@ from streams.chat.attempt import Attempt, Outcome
 from streams.chat.turns import Claim
 from topics.catalogue import ANSWERS
 
-TOO_LARGE = "the answer's record is too large: its text and prompt are kept, its citations are not"
+TOO_LARGE = (
+    "the answer's record is too large: its text and prompt are kept, its citations and the passages' titles are not"
+)
 
 
 async def record_of(attempt: Attempt, outcome: Outcome, objects: Objects) -> AnswerRecorded:
@@ -58,7 +62,8 @@ async def fitting(record: AnswerRecorded, publisher: Publisher, objects: Objects
     try:
         return moved, publisher.encode(ANSWERS, moved)
     except Invalid:
-        cut = _with(moved, status="failed", reason=TOO_LARGE, citations=[], events=[])
+        passages = [replace(passage, title=None, heading=[]) for passage in moved.passages]
+        cut = _with(moved, status="failed", reason=TOO_LARGE, citations=[], events=[], passages=passages)
         return cut, publisher.encode(ANSWERS, cut)
 
 

@@ -1,7 +1,7 @@
 """documents -> document-status: make one version's passages the live ones."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy import float32
@@ -23,6 +23,7 @@ from streams.documents.version import Key
 
 TOGETHER = 16  # passages of one document that are embedded before another document has its turn
 LONG_CHARACTERS = 20_000  # a text over this is split beside the loop
+READ_AT_ONCE = 2  # documents that are read, parsed and split at a time, because each is in memory whole
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Tools:
     splitter: Splitter
     embedder: Embedder
     index: PassageIndex
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_AT_ONCE))
 
 
 async def index_document(received: Received[DocumentAccepted], tools: Tools) -> Outputs:
@@ -44,7 +46,9 @@ async def index_document(received: Received[DocumentAccepted], tools: Tools) -> 
     if row.last_offset != version or row.phase != "writing":
         await sweep(await rows.leftovers(key), rows, tools.index)
         return [receipt(received, rows.index, row)]
-    title, passages = await _passages(received.event, tools)
+    tools.parser.check_size(received.event.content.size)
+    async with tools.reading:
+        title, passages = await _passages(received.event, tools)
     if not await rows.count(key, version, len(passages)):
         return NOTHING
     await tools.index.put(await _embedded(received, title, passages, tools.embedder))

@@ -48,19 +48,23 @@ class Parser:
             for child in parser._idle:
                 await child.end()
 
+    def check_size(self, size: int) -> None:
+        """Raises Unfit for more bytes than a child may hold four times over; asked before anything is read."""
+        if size > self._limits.parse_memory_bytes // 4:
+            raise Unfit("parse", "too-large", f"{size} bytes are too many to parse: publish it in parts")
+
     async def parse(self, content: bytes, media_type: str, sha256: str) -> Parsed:
         """The text of a document; raises Unfit when it has none to give. `sha256`: of the content."""
-        if len(content) > self._limits.parse_memory_bytes // 4:
-            raise Unfit("parse", "too-large", f"{len(content)} bytes are too many to parse: publish it in parts")
+        self.check_size(len(content))
         kept = await self._cache.get(sha256, media_type)
         if kept is not None:
-            return _parsed(kept, self._limits)
+            return _parsed(kept)
         async with self._turns:
             began = time.monotonic()
             answer = await self._ask(content, media_type)
-            if time.monotonic() - began > SLOW_SECONDS:
+            if time.monotonic() - began > SLOW_SECONDS and "code" not in answer:
                 await self._cache.put(sha256, media_type, answer)
-        return _parsed(answer, self._limits)
+        return _parsed(answer)
 
     async def _ask(self, content: bytes, media_type: str) -> dict[str, Any]:
         """Asks a child that is there; when that dies, which may be nothing of this document's, a new one decides."""
@@ -75,7 +79,7 @@ class Parser:
     async def _ask_child(self, child: "_Child", content: bytes, media_type: str) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._limits.parse_seconds * 2):
-                answer = await child.ask(content, media_type, int(self._limits.parse_seconds) + 1)
+                answer = await child.ask(content, media_type, self._limits)
         except TimeoutError as exc:
             raise _too_slow(self._limits) from exc
         except (EOFError, OSError) as exc:
@@ -114,11 +118,12 @@ class _Child:
         )
         return cls(process)
 
-    async def ask(self, content: bytes, media_type: str, cpu_seconds: int) -> dict[str, Any]:
+    async def ask(self, content: bytes, media_type: str, limits: Limits) -> dict[str, Any]:
         """What the child says; raises EOFError when it died."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        head = {"media_type": media_type, "size": len(content), "cpu_seconds": cpu_seconds}
+        head = {"media_type": media_type, "size": len(content), "characters": limits.document_characters}
+        head |= {"cpu_seconds": int(limits.parse_seconds) + 1}
         self._process.stdin.write(json.dumps(head).encode() + b"\n" + content)
         await self._process.stdin.drain()
         size = await self._process.stdout.readline()
@@ -147,11 +152,8 @@ def _too_slow(limits: Limits) -> Unfit:
     return Unfit("parse", "too-slow", f"it was not parsed within {limits.parse_seconds:.0f} s: publish it in parts")
 
 
-def _parsed(answer: dict[str, Any], limits: Limits) -> Parsed:
+def _parsed(answer: dict[str, Any]) -> Parsed:
     if "code" in answer:
         raise Unfit("parse", answer["code"], answer["reason"])
-    if len(answer["text"]) > limits.document_characters:
-        reason = f"{len(answer['text'])} characters; {limits.document_characters} are allowed: publish it in parts"
-        raise Unfit("parse", "too-large", reason)
     headings = [Heading(**heading) for heading in answer["headings"]]
     return Parsed(answer["text"], answer["title"], headings, [Page(**page) for page in answer["pages"]])

@@ -25,7 +25,7 @@ def parse_html(content: bytes, charset: str | None) -> Parsed:
     if page.body is not None:
         _walk(page.body, writer)
     found = page.css_first("title")
-    title = SPACES.sub(" ", found.text()).strip()[:500] if found is not None else ""
+    title = SPACES.sub(" ", found.text()).strip() if found is not None else ""
     first = next((heading.text for heading in writer.headings), None)
     return Parsed(writer.text(), title or first, writer.headings)
 
@@ -65,7 +65,7 @@ class _Writer:
             start, level = self._heading
             words = self.text()[start:].strip()
             if words:
-                self.headings.append(Heading(start, self._length, level, SPACES.sub(" ", words)[:300]))
+                self.headings.append(Heading(start, self._length, level, SPACES.sub(" ", words)))
         self._heading = None
 
     def text(self) -> str:

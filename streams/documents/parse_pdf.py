@@ -36,7 +36,7 @@ def _read(document: pdfium.PdfDocument) -> Parsed:
         pages.append(Page(at, number + 1))
         texts.append(text)
         at += len(text) + 2
-    title = CONTROL.sub("", document.get_metadata_value("Title") or "").strip()[:500]
+    title = CONTROL.sub("", document.get_metadata_value("Title") or "").strip()
     return Parsed("\n\n".join(texts), title or None, _bookmarks(document, texts, pages), pages)
 
 
@@ -63,5 +63,5 @@ def _bookmarks(document: pdfium.PdfDocument, texts: list[str], pages: list[Page]
         if place is not None:
             done[index] = place.end()
             start = pages[index].start + place.start()
-            found[start] = Heading(start, pages[index].start + place.end(), bookmark.level + 1, words[:300])
+            found[start] = Heading(start, pages[index].start + place.end(), bookmark.level + 1, words)
     return [found[start] for start in sorted(found)]

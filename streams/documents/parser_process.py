@@ -1,7 +1,7 @@
 """The process in which documents are parsed: no secrets in its environment, limits on memory, time and files.
 
-Reads from stdin, for each document: a line of JSON {media_type, size, cpu_seconds}, then the bytes. Answers on stdout:
-a line with the length of its JSON, then the JSON.
+Reads from stdin, for each document: a line of JSON {media_type, size, characters, cpu_seconds}, then the bytes.
+Answers on stdout: a line with the length of its JSON, then the JSON.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import BinaryIO
 
 from infra.documents import Unfit
-from streams.documents.parsers import parse_bytes
+from streams.documents.parsers import check_length, parse_bytes
 
 PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
@@ -42,7 +42,9 @@ def _answer(asked: dict[str, int | str], source: BinaryIO, answers: BinaryIO) ->
     seconds = int(used.ru_utime + used.ru_stime) + int(asked["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     try:
-        found = asdict(parse_bytes(source.read(int(asked["size"])), str(asked["media_type"])))
+        parsed = parse_bytes(source.read(int(asked["size"])), str(asked["media_type"]))
+        check_length(parsed, int(asked["characters"]))  # here, so that the worker never reads what is too much
+        found = asdict(parsed)
     except Unfit as exc:
         found = {"code": exc.code, "reason": exc.reason}
     except MemoryError:

@@ -1,6 +1,7 @@
 """Cuts a parsed document into passages that fit the embedder, each with page, character span and heading path."""
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from infra.triton.tokens import PASSAGE_TOKENS, Tokens
 from streams.documents.parsed import Heading, Parsed
 
 CONTEXT_TOKENS = 48  # of title and headings before the text, so that a passage says what it is about
+CONTEXT_CHARACTERS = 1000  # more of them is not looked at
 MAX_PASSAGES = 20_000
+PIECE_CHARACTERS = 100_000  # the tokenizer needs 170 bytes of memory for each character that it is given at once
 ENDS = (re.compile(r"\n\s*\n"), re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n"), re.compile(r"\s+"))
 
 
@@ -48,9 +51,10 @@ class Splitter:
                 "\n".join(part for part in (title, " > ".join(h for h in path if h != title)) if part)
             )
             budget = PASSAGE_TOKENS - (self._tokens.count(context) if context else 0)
-            for first, last in self._cut(parsed.text, start, end, budget):
+            ends = self._ends(parsed.text, start, end, budget * (MAX_PASSAGES - len(made)))
+            for first, last in _cut(parsed.text, start, end, ends, budget):
                 if len(made) == MAX_PASSAGES:
-                    raise Unfit("split", "too-large", f"more than {MAX_PASSAGES} passages: publish it in parts")
+                    raise _too_large()
                 text = parsed.text[first:last]
                 embedded = f"{context}\n{text}" if context else text
                 made.append(Passage(len(made), text, first, last, _page(parsed, first), path, embedded))
@@ -61,24 +65,48 @@ class Splitter:
     def _shortened(self, text: str) -> str:
         if len(text) <= CONTEXT_TOKENS:  # no token is shorter than a character
             return text
+        text = text[:CONTEXT_CHARACTERS]
         offsets = self._tokens.spans(text)
         return text if len(offsets) <= CONTEXT_TOKENS else text[: offsets[CONTEXT_TOKENS - 1][1]]
 
-    def _cut(self, text: str, start: int, end: int, budget: int) -> Iterator[tuple[int, int]]:
-        """Spans of about equal size, each at most `budget` tokens, ending at the best place near its size."""
-        ends = [start + last for _, last in self._tokens.spans(text[start:end])]
-        done = 0
-        while done < len(ends):
-            left = len(ends) - done
-            parts = -(-left // budget)
-            first = _skip_space(text, ends[done - 1] if done else start)
-            if parts == 1:
-                last, done = end, len(ends)
-            else:
-                least, most = ends[done + left // (parts * 2)], ends[done + budget - 1]
-                last = _best_end(text, least, ends[done + -(-left // parts) - 1], most)
-                done = bisect_right(ends, last)
-            yield first, first + len(text[first:last].rstrip())
+    def _ends(self, text: str, start: int, end: int, most: int) -> "array[int]":
+        """Where each token of a section ends; raises Unfit as soon as there are more than `most`."""
+        ends = array("I")
+        for first, last in _pieces(text, start, end):
+            ends.extend(first + at for _, at in self._tokens.spans(text[first:last]))
+            if len(ends) > most:
+                raise _too_large()
+        return ends
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Spans of a section that are tokenised one by one; cut at white space, they have the tokens of the whole."""
+    while end - start > PIECE_CHARACTERS:
+        full = start + PIECE_CHARACTERS
+        cut = text.rfind("\n", start, full) + 1 or text.rfind(" ", start, full) + 1 or full
+        yield start, cut
+        start = cut
+    yield start, end
+
+
+def _cut(text: str, start: int, end: int, ends: "array[int]", budget: int) -> Iterator[tuple[int, int]]:
+    """Spans of about equal size, each at most `budget` tokens, ending at the best place near its size."""
+    done = 0
+    while done < len(ends):
+        left = len(ends) - done
+        parts = -(-left // budget)
+        first = _skip_space(text, ends[done - 1] if done else start)
+        if parts == 1:
+            last, done = end, len(ends)
+        else:
+            least, most = ends[done + left // (parts * 2)], ends[done + budget - 1]
+            last = _best_end(text, least, ends[done + -(-left // parts) - 1], most)
+            done = bisect_right(ends, last)
+        yield first, first + len(text[first:last].rstrip())
+
+
+def _too_large() -> Unfit:
+    return Unfit("split", "too-large", f"more than {MAX_PASSAGES} passages: publish it in parts")
 
 
 def _sections(parsed: Parsed) -> Iterator[tuple[int, int, list[str]]]:

@@ -97,6 +97,12 @@ def test_passages_that_do_not_fit_leave_room_for_the_next_ones() -> None:
     assert build(asked, "text", words, Limits()).shown == (0, 2, 3)
 
 
+def test_titles_and_headings_count_where_passages_must_fit() -> None:
+    long, short = (Quoted(text="w", title="w " * size, page=None, heading=["w " * size]) for size in (800, 10))
+    asked = Asked(question="?", earlier=[], passages=[long, short])
+    assert build(asked, "text", words, Limits()).shown == (1,)
+
+
 def test_at_most_eight_passages_are_shown() -> None:
     passages = [Quoted(text="w", title=None, page=None, heading=[])] * 20
     assert len(build(Asked(question="?", earlier=[], passages=passages), "text", words, Limits()).shown) == 8

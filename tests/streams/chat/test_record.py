@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from schemas.event import Event
 from schemas.turns import TurnRequested
 from streams.chat.prepare import query_of
 from streams.chat.prompt import Asked, Earlier, Quoted, build
+from streams.chat.record import TOO_LARGE, fitting
 from streams.documents.agents import open_documents
 from tests.api.house import House, open_house
 from tests.chatting import answering, conversation, ended, follow, joined, working
@@ -179,6 +180,19 @@ async def test_the_record_holds_what_was_shown_with_which_rights_and_when(asking
     shown = await ended(asking.anna, turn_id)
     assert [p["document_id"] for p in shown["passages"]] == [p.document_id for p in record.passages]
     assert [c["number"] for c in shown["citations"]] == [1, 2]
+
+
+async def test_a_record_that_is_too_large_keeps_its_text_and_names_its_passages(asking: Asking) -> None:
+    turn_id = await ask(asking, await conversation(asking.anna), "How long may the pump run?")
+    record = (await Log(asking).read()).recorded[turn_id]
+    long = [replace(passage, title="t" * 2_000_000, heading=["h"]) for passage in record.passages]
+    large = AnswerRecorded(**vars(record) | {"passages": long})
+    fit, encoded = await fitting(large, asking.house.publisher, Objects.open(asking.settings))
+    assert len(encoded.value) < asking.settings.limits.record_bytes
+    assert (fit.status, fit.reason, fit.length) == ("failed", TOO_LARGE, record.length)
+    assert [(p.document_id, p.version, p.passage, p.title) for p in fit.passages] == [
+        (p.document_id, p.version, p.passage, None) for p in record.passages
+    ]
 
 
 async def test_the_stream_tells_of_the_search_and_a_late_reader_hears_the_same(asking: Asking) -> None:

@@ -9,6 +9,7 @@ from infra.documents import Unfit
 from infra.opensearch.passages import PassageIndex
 from schemas.documents import DocumentFailed, DocumentIndexed, DocumentRemoved, Source
 from schemas.errors import Unavailable
+from schemas.event import Content
 from streams.documents.index_document import fail_document, tell_waiting
 from streams.documents.reconcile import reconcile
 from streams.documents.sweep import Sweeper
@@ -214,6 +215,15 @@ async def test_a_document_that_cannot_be_indexed_leaves_the_version_before_it_li
     assert "Eels cross oceans." in await library.texts("eels")
     (again,) = await library.run(bad)
     assert (again.stage, again.code, again.reason) == (failed.stage, failed.code, failed.reason), "repeated"
+
+
+async def test_an_object_too_large_to_parse_is_refused_before_it_is_read(library: Library) -> None:
+    content = Content(object_sha256="0" * 64, size=1024 * 1024 * 1024)  # it is not there: reading it would say so
+    received = library.accepted("huge", "", content=content)
+    await library.fold(received)
+    with pytest.raises(Unfit) as refused:
+        await library.run(received)
+    assert (refused.value.stage, refused.value.code) == ("parse", "too-large")
 
 
 async def test_a_document_that_waits_for_a_server_says_for_which(library: Library) -> None:

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from infra.documents import MEDIA_TYPES, Unfit
 from streams.documents.parsed import Parsed
-from streams.documents.parsers import PARSERS, parse_bytes
+from streams.documents.parsers import (
+    HEADING_CHARACTERS,
+    HEADINGS,
+    PARSERS,
+    TITLE_CHARACTERS,
+    check_length,
+    parse_bytes,
+)
 
 DATA = Path(__file__).parents[2] / "data"
 KINDS = {".md": "text/markdown", ".txt": "text/plain", ".html": "text/html", ".pdf": "application/pdf"}
@@ -133,6 +140,29 @@ def test_headings_of_html_stand_where_their_words_are() -> None:
     assert spans(found) == ["One bold", "Three"]
     assert found.title == "One bold"
     assert "a b" in plain(found.text)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (f"---\ntitle: {'a long title ' * 99}\n---\n# {'a long heading ' * 99}\nwords\n", "text/markdown"),
+        (f"# {'a long heading ' * 99}\nwords\n", "text/markdown"),
+        (f"<title>{'a long title ' * 99}</title><h1>{'a long heading ' * 99}</h1>words", "text/html"),
+    ],
+)
+def test_titles_and_headings_are_cut_because_they_stand_beside_every_passage(content: str, kind: str) -> None:
+    found = parse_bytes(content.encode(), kind)
+    assert found.title is not None
+    assert found.title.startswith("a long")
+    assert 200 < len(found.title) <= TITLE_CHARACTERS
+    assert {len(heading.text) for heading in found.headings} <= {0, HEADING_CHARACTERS}
+    assert "a long heading " * 98 in found.text, "the words themselves stay"
+
+
+def test_more_headings_than_anybody_reads_are_too_many() -> None:
+    parsed = parse_bytes(b"# a\n" * (HEADINGS + 1), "text/markdown")
+    with pytest.raises(Unfit, match="headings"):
+        check_length(parsed, 10**9)
 
 
 def test_menus_are_no_words_of_a_page() -> None:

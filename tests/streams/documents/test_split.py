@@ -1,13 +1,15 @@
 """Passages: sized by the embedder's tokens, each with the place it came from."""
 
+from array import array
+
 import pytest
 
 from infra.documents import Unfit
 from infra.settings import Settings
-from infra.triton.tokens import Tokens
+from infra.triton.tokens import PASSAGE_TOKENS, Tokens
 from streams.documents.parse_markdown import parse_markdown
 from streams.documents.parsed import Page, Parsed
-from streams.documents.split import Splitter
+from streams.documents.split import MAX_PASSAGES, PIECE_CHARACTERS, Splitter, _cut
 from tests.servers import Servers
 
 SENTENCE = "The ferryman counted seventeen lanterns along the northern quay before the fog came in. "
@@ -43,6 +45,42 @@ def test_spans_are_code_points_of_the_text_and_nothing_is_lost(splitter: Splitte
     assert [passage.number for passage in passages] == list(range(len(passages)))
     covered = "".join(passage.text for passage in passages)
     assert "".join(covered.split()) == "".join(text.split())
+
+
+def test_a_long_text_is_tokenised_in_pieces_and_cut_in_the_same_places(splitter: Splitter, plain: Settings) -> None:
+    class Noting(Tokens):
+        def spans(self, text: str) -> list[tuple[int, int]]:
+            sizes.append(len(text))
+            return super().spans(text)
+
+    sizes: list[int] = []
+    text = "".join(f"Line {n} of many lines: {SENTENCE}" + "\n" * (n % 3 == 0) for n in range(5000))
+    whole = Tokens.read(plain.embedder_tokenizer).spans(text)
+    tokens = Noting.read(plain.embedder_tokenizer)
+    passages = Splitter(tokens).split(Parsed(text), None)
+    assert len(text) > 5 * PIECE_CHARACTERS
+    assert max(sizes) <= PIECE_CHARACTERS
+    in_pieces = list(_cut(text, 0, len(text), array("I", (end for _, end in whole)), PASSAGE_TOKENS))
+    assert [(passage.start, passage.end) for passage in passages] == in_pieces
+
+
+def test_a_text_without_any_space_is_tokenised_in_pieces_too(splitter: Splitter) -> None:
+    text = "漢" * (3 * PIECE_CHARACTERS + 1)
+    assert "".join(passage.text for passage in splitter.split(Parsed(text), None)) == text
+
+
+def test_too_many_passages_are_noticed_before_the_whole_text_is_tokenised(splitter: Splitter, plain: Settings) -> None:
+    class Noting(Tokens):
+        def spans(self, text: str) -> list[tuple[int, int]]:
+            sizes.append(len(text))
+            return [(at, at + 1) for at in range(len(text))]
+
+    sizes: list[int] = []
+    noting = Noting.read(plain.embedder_tokenizer)
+    with pytest.raises(Unfit) as refused:
+        Splitter(noting).split(Parsed("a" * (3 * PASSAGE_TOKENS * MAX_PASSAGES)), None)
+    assert (refused.value.stage, refused.value.code) == ("split", "too-large")
+    assert sum(sizes) <= PASSAGE_TOKENS * MAX_PASSAGES + PIECE_CHARACTERS
 
 
 def test_passages_end_where_sentences_do_and_are_of_about_one_size(splitter: Splitter) -> None:
