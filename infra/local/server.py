@@ -8,6 +8,8 @@ from pathlib import Path
 
 from infra.local.layout import Account
 
+TAIL_BYTES = 64 * 1024
+
 
 @dataclass(frozen=True)
 class Started:
@@ -19,9 +21,20 @@ class Started:
 
     def said(self) -> str:
         """What it has logged since it started."""
+        return self._from(self.mark)
+
+    def said_last(self) -> str:
+        """The end of that: a server that ran for months has said more than memory holds."""
+        try:
+            size = self.log.stat().st_size
+        except FileNotFoundError:
+            return ""
+        return self._from(max(self.mark, size - TAIL_BYTES))
+
+    def _from(self, start: int) -> str:
         try:
             with self.log.open("rb") as file:
-                file.seek(self.mark)
+                file.seek(start)
                 return file.read().decode(errors="replace")
         except FileNotFoundError:
             return ""

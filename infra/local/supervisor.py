@@ -107,7 +107,7 @@ class Supervisor:
     async def _ended(self, job: Job, running: Running, code: int) -> None:
         """A job that was ready has ended by itself."""
         await running.kill()
-        said = last_lines(running.started.said(), 5)
+        said = last_lines(running.started.said_last(), 5)
         if code == SAFETY_STOP:
             self._stopped_for_safety(job, said)
             return
