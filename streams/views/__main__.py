@@ -30,7 +30,7 @@ async def serve(settings: Settings) -> int:
     except asyncio.CancelledError:
         log.info("stopped")
     except (Invalid, StopWorker) as exc:
-        log.error("stopped for good: a person must look", reason=str(exc))
+        log.error("stopped for good: a person must look", reason=str(exc), exc_info=exc.__cause__)
         return EX_CONFIG
     return 0
 

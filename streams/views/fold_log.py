@@ -10,6 +10,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from infra.kafka.header_names import take_any_name
 from infra.kafka.identity import topic_ids
 from infra.kafka.records import Received
 from infra.postgres.freshness import CHANNEL, Offsets, notice
@@ -18,6 +19,7 @@ from infra.settings import Settings
 from infra.waiting import backoff_seconds
 from schemas.errors import Invalid, Unavailable
 from schemas.event import Event
+from streams.dead_letters import StopWorker
 from streams.views.decoding import Decoding
 from streams.views.folds import Fold
 from streams.views.offsets import Fenced, known_offsets, move_offsets
@@ -43,7 +45,7 @@ class LogFolder:
         self._ids: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Folds for ever; raises Invalid when the log is not the one folded before, StopWorker, or a fold's error."""
+        """Folds for ever; raises Invalid when the log is not the one folded before, or StopWorker."""
         tried = 0
         while True:
             try:
@@ -72,7 +74,10 @@ class LogFolder:
 
     async def _follow(self, db: Connection) -> None:
         self._ids = await topic_ids(self._settings, self._topics)
-        self.progress.moved(await known_offsets(db, self._topics, self._ids))
+        try:
+            self.progress.moved(await known_offsets(db, self._topics, self._ids))
+        except psycopg.errors.UndefinedTable as exc:
+            raise Unavailable("postgres", "the tables of the views are not made yet") from exc
         async with self._consuming() as consumer:
             await self._check_ends(consumer)
             watch = asyncio.create_task(self._watch(consumer))
@@ -86,6 +91,7 @@ class LogFolder:
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer without a group, on every partition, at the folded offsets."""
+        take_any_name()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_bootstrap,
             enable_auto_commit=False,
@@ -141,7 +147,7 @@ class LogFolder:
             moved[topic, place.partition] = fetched[place][-1].offset + 1
         try:
             await self._write(db, events, moved)
-        except REFUSED:
+        except (*REFUSED, StopWorker):  # one by one they show which
             await self._write(db, await self._acceptable(db, events, fetched), moved)
         self.progress.moved(moved)
 
@@ -150,7 +156,7 @@ class LogFolder:
             await move_offsets(db, self._ids, self.progress.folded, moved)
             for fold in self._folds:
                 if events[fold.topic.name]:
-                    await fold.fold(db, events[fold.topic.name])
+                    await _run(fold, db, events[fold.topic.name])
             await db.execute("select pg_notify(%s, %s)", [CHANNEL, notice(moved)])
 
     async def _acceptable(
@@ -164,13 +170,24 @@ class LogFolder:
             for event in events[name]:
                 try:
                     async with db.transaction(force_rollback=True):
-                        await fold.fold(db, [event])
+                        await _run(fold, db, [event])
                 except REFUSED as exc:
                     record = records[self._settings.kafka_name(fold.topic), event.partition, event.offset]
                     await self._decoding.bury(name, record, f"the views cannot hold it: {exc}")
                 else:
                     kept[name].append(event)
         return kept
+
+
+async def _run(fold: Fold, db: Connection, events: Sequence[Received[Event]]) -> None:
+    """Folds; raises StopWorker for what neither waiting nor a dead letter mends: that is our bug."""
+    try:
+        await fold.fold(db, events)
+    except (*REFUSED, psycopg.OperationalError, psycopg.InterfaceError):
+        raise
+    except Exception as exc:
+        places = ", ".join(f"{event.partition}:{event.offset}" for event in events[:5])
+        raise StopWorker(f"a fold of {fold.topic.name} crashed at {places} (partition:offset): {exc!r}") from exc
 
 
 async def _locked(db: Connection) -> bool:

@@ -171,7 +171,7 @@ async def test_a_fold_that_crashes_stops_the_worker_and_leaves_nothing_behind(
         raise ZeroDivisionError
 
     async with folder_of(fresh, (Fold(ACCESS_CHANGES, broken),)) as task:
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(StopWorker, match=r"a fold of access-changes crashed at \d+:0 .*ZeroDivisionError"):
             await asyncio.wait_for(asyncio.shield(task), SECONDS)
     assert look(fresh, "select max(next_offset) from views.offsets") == [(0,)]
     assert look(fresh, "select * from views.users") == []
@@ -246,12 +246,42 @@ async def test_the_process_says_78_when_a_person_must_look_and_0_when_told_to_st
     assert await asyncio.wait_for(process.wait(), SECONDS) == EX_CONFIG
 
 
+async def test_a_process_whose_fold_crashes_says_78_and_where(fresh: Settings, publisher: Publisher) -> None:
+    _, partition, offset = await put_user(publisher, "x")
+    look(fresh, "alter table views.users rename column name to another")
+    process = await _process(fresh)
+    assert await asyncio.wait_for(process.wait(), SECONDS) == EX_CONFIG
+    assert process.stdout is not None
+    said = (await process.stdout.read()).decode()
+    assert f"a fold of access-changes crashed at {partition}:{offset} (partition:offset): UndefinedColumn" in said
+
+
+async def test_views_that_start_before_their_tables_are_made_wait_and_say_so(
+    fresh: Settings, publisher: Publisher
+) -> None:
+    await put_user(publisher, "x")
+    look(fresh, "alter table views.offsets rename to not_yet")
+    process = await _process(fresh)
+    await _says(fresh, "/ready", "the tables of the views are not made yet")
+    look(fresh, "alter table views.not_yet rename to offsets")
+    await until_folded(fresh)
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), SECONDS) == 0
+
+
 async def _process(settings: Settings) -> asyncio.subprocess.Process:
     env = environment(settings, TURNLOG_HEALTH_PORT=str(settings.health_port))
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "streams.views", env=env)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "streams.views", env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
 
 
 async def _says(settings: Settings, path: str, what: str) -> None:
+    async def said() -> str:
+        with suppress(httpx.TransportError):  # it has only begun
+            return (await http.get(f"http://127.0.0.1:{settings.health_port}{path}")).text
+        return ""
+
     async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(SECONDS):
-        while what not in (await http.get(f"http://127.0.0.1:{settings.health_port}{path}")).text:
+        while what not in await said():
             await asyncio.sleep(0.05)
