@@ -90,7 +90,9 @@ class Generation:
         if self._heard_at < moment and self._said.finish:  # it had said all, and only its end is missing
             self._finish()
         elif self._heard_at < moment:
-            self._fail(Unavailable(self._server, "no piece for too long"))
+            # Before its first word a server is waited for, as one that is away; after it the answer has broken off.
+            broken = ModelFailed if self.first_piece_at else Unavailable
+            self._fail(broken(self._server, "no piece for too long"))
 
     async def _hand_over(self) -> None:
         async with self._handing_over:
@@ -122,7 +124,7 @@ class Generation:
     def _read_events(self) -> None:
         *lines, rest = self._response.body.split(b"\n")
         if len(rest) > _LONGEST_LINE:
-            raise Unavailable(self._server, "sent an event without an end")
+            raise ModelFailed(self._server, "sent an event without an end")
         self._response.body = rest
         for line in [*lines, rest] if self._response.complete else lines:
             if line.startswith(b"data:") and (text := self._dialect.read(bytes(line[5:].strip()), self._said)):

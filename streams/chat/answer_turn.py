@@ -74,7 +74,9 @@ async def answer_turn(asked: Received[TurnRequested], chat: Chat) -> Outputs:
                     await _try(asked, claim, chat, ending, place, patience)
                     return NOTHING
                 except AttemptOver:
+                    place.leave()
                     await ending.within(backoff_seconds(claim.tries, LONGEST_WAIT_SECONDS))
+                    await place.take(ending)  # a turn is claimed when it has its place
                 except asyncio.CancelledError:
                     chat.turns.let_go_soon(claim)  # the partition is somebody else's now: that is no try
                     raise

@@ -70,8 +70,9 @@ async def test_a_short_follow_up_is_read_with_the_question_before_it(triton: Pro
     assert "25 days" in await ask(triton, "And why?", HR, [before])
 
 
-async def test_a_footnote_of_a_document_does_not_read_as_a_citation(triton: Provider) -> None:
-    passages = ["Employees accrue 25 days of paid vacation per year.[2] They like it.", "Something else."]
+@pytest.mark.parametrize("mark", ["[2]", " [1, 2]", "[1,2, 3]", "[[1]2]", " [1,\n2]"])
+async def test_a_footnote_of_a_document_does_not_read_as_a_citation(triton: Provider, mark: str) -> None:
+    passages = [f"Employees accrue 25 days of paid vacation per year.{mark} They like it.", "Something else."]
     assert await ask(triton, "How many vacation days per year?", passages) == (
         "Employees accrue 25 days of paid vacation per year. [1]"
     )

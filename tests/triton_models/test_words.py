@@ -48,9 +48,25 @@ def test_the_directive_is_the_questions(
     assert vars(directive.read(text, max_tokens)).items() >= expected.items()
 
 
+@pytest.mark.parametrize(
+    "beyond",
+    ["count=100001", "count=-1", "delay_ms=-1", "delay_ms=600001", "delay_ms=nan", "delay_ms=inf", "fail_after=-1"],
+)
+def test_a_directive_beyond_its_bounds_is_refused(directive: ModuleType, beyond: str) -> None:
+    with pytest.raises(ValueError, match=beyond.partition("=")[0]):
+        directive.read(f"words: {beyond}")
+
+
+async def test_a_hundred_thousand_words_come_a_thousand_at_once(triton: Provider) -> None:
+    text, ended = await answer(triton, "words", "words: count=100000 delay_ms=0")
+    assert len(text.split()) == 100_000
+    assert ended.usage.pieces == 100
+
+
 def test_words_are_due_at_their_pace_and_end_where_they_fail(directive: ModuleType) -> None:
     wanted = directive.read("words: count=10 delay_ms=5 fail_after=4")
     assert [wanted.due(seconds) for seconds in (0, 0.0049, 0.0051, 0.016, 9)] == [1, 1, 2, 4, 4]
+    assert directive.read("words: count=10 delay_ms=1e-320").due(9) == 10
     assert (wanted.words, wanted.fails, wanted.text(2, 4)) == (4, True, "w3 w4 ")
 
 

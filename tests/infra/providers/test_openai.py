@@ -113,7 +113,7 @@ async def test_a_stop_closes_the_connection() -> None:
         ([HEAD, piece("a"), END], ModelFailed, "its stream ended before the answer did"),
         ([HEAD, piece("a", "content_filter"), DONE], Refused, "content filter"),
         ([b"SSH-2.0-OpenSSH_9.2\r\n"], Unavailable, "no HTTP"),
-        ([HEAD, chunk(b"data: " + b"x" * 1_200_000)], Unavailable, "an event without an end"),
+        ([HEAD, chunk(b"data: " + b"x" * 1_200_000)], ModelFailed, "an event without an end"),
         ([whole(429, {"error": {"message": "slow down"}})], Unavailable, "slow down .status 429"),
         ([whole(503, {})], Unavailable, "status 503"),
         ([whole(401, {"error": {"message": "bad key sk-abc"}})], Unavailable, "does not accept our API key"),

@@ -164,7 +164,7 @@ async def test_a_model_that_falls_silent_is_given_up(servers: Servers) -> None:
     short = servers.settings.limits.model_copy(update={"between_pieces_seconds": 0.1})
     settings = servers.settings.model_copy(update={"limits": short})
     async with open_providers(settings, read_models(settings)) as providers:
-        with pytest.raises(Unavailable, match="no piece for too long"):
+        with pytest.raises(ModelFailed, match="no piece for too long"):
             await answer(providers["triton"], "words", "words: count=3 delay_ms=5000")
 
 

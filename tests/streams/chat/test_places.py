@@ -1,12 +1,21 @@
 """Places among the running answers: first come, first served; who must end, or is cancelled, takes none."""
 
 import asyncio
-from types import MappingProxyType
+from dataclasses import replace
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
 
+from infra.kafka.records import Received
 from infra.models import Alias, Models
-from schemas.turns import Parameters
+from infra.settings import Limits
+from schemas.event import now_ms
+from schemas.turns import Parameters, TurnRequested
+from streams.chat.answer_turn import AttemptOver, answer_turn
 from streams.chat.ending import Ending
 from streams.chat.places import Places
+from streams.chat.stops import Stops
+from streams.chat.turns import Claim
+from tests.examples import example
 
 
 def places(running: int) -> Places:
@@ -97,3 +106,29 @@ async def test_whoever_waits_for_a_server_gives_its_place_to_others() -> None:
         assert not back.done()
         other.over.set()
         await asyncio.wait_for(back, 1)
+
+
+async def test_whoever_backs_off_after_an_attempt_that_broke_off_gives_its_place_to_others() -> None:
+    """Postgres and the model are left out: each claim succeeds, and each attempt breaks off at once."""
+    among, begun, attempts = places(1), list[int](), asyncio.Queue[str]()
+    event = replace(example(TurnRequested), model="m", deadline=now_ms() + 60_000)
+
+    async def claim(_: Any) -> Claim:
+        return Claim(event.turn_id, event.conversation_id, 1, 0, stopped=False, parent_turn_id=None, claimed_at=0)
+
+    async def breaks_off(point: str) -> None:
+        attempts.put_nowait(point)
+        raise AttemptOver
+
+    turns: Any = SimpleNamespace(claim=claim)
+    chat: Any = SimpleNamespace(limits=Limits(), turns=turns, stops=Stops(turns), places=among, reached=breaks_off)
+    broken = asyncio.create_task(answer_turn(Received(event, "turns", 0, 0, b"k", 0), chat))
+    async with asyncio.timeout(10):
+        await attempts.get()
+        other = Turn(among, begun, 1)
+        await settle()
+        assert begun == [1]
+        other.over.set()
+        await attempts.get()
+    broken.cancel()
+    await asyncio.wait([broken])

@@ -22,7 +22,7 @@ STOP = frozenset(
     )
 )
 SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])|\n+")
-OWN_MARK = re.compile(r" ?\[\d+\]")  # a document's own footnote would read as a citation of ours
+OWN_MARK = re.compile(r" ?\[\d+(?:\s*,\s*\d+)*\]")  # a document's own footnote would read as a citation of ours
 WORD = re.compile(r"[^\W_]+")
 WRAPPED = 60  # a line at least this long that ends without a full stop goes on in the next one
 
@@ -51,11 +51,18 @@ def unwrapped(text):
     return "".join(joined)
 
 
+def unmarked(text):
+    """The text without its own marks, also those that come about when one is taken out of another."""
+    while (without := OWN_MARK.sub("", text)) != text:
+        text = without
+    return text
+
+
 def candidates(question, passages):
     """(passage number, sentence, share of question words) of the lexically best sentences."""
     sentences, seen = [], set()
     for number, text in passages:
-        for sentence in SENTENCE.split(unwrapped(OWN_MARK.sub("", text))):
+        for sentence in SENTENCE.split(unwrapped(unmarked(text))):
             sentence = " ".join(sentence.split())
             if len(words(sentence)) >= 3 and not sentence.endswith("?") and sentence not in seen:
                 seen.add(sentence)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
 DIRECTIVE = re.compile(r"\bwords:((?:\s+\w+=\S+)+)")
 PART = re.compile(r"(\w+)=(\S+)")
+MOST_WORDS = 100_000
+LONGEST_DELAY_MS = 600_000
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Directive:
 
     def due(self, seconds):
         """How many words are due by then."""
-        return min(self.words, 1 + int(seconds * 1000 / self.delay_ms)) if self.delay_ms else self.words
+        return int(min(self.words, 1 + seconds * 1000 / self.delay_ms)) if self.delay_ms else self.words
 
     def text(self, begin, end):
         """The words from number `begin` to before number `end`."""
@@ -40,14 +42,21 @@ class Directive:
 
 
 def read(text, max_tokens=None):
-    """The directive in the question, or in the whole text when it has no frame around its question."""
+    """The directive in the question, or in the whole text when it has no frame; ValueError beyond its bounds."""
     asked = QUESTION.findall(text)
     found = DIRECTIVE.findall(asked[-1] if asked else text)
     parts = dict(PART.findall(found[-1])) if found else {}
     count = int(parts.get("count", Directive.count))
-    return Directive(
+    wanted = Directive(
         count=count if max_tokens is None else min(count, max_tokens),
         delay_ms=float(parts.get("delay_ms", Directive.delay_ms)),
         fail_after=int(parts["fail_after"]) if "fail_after" in parts else None,
         marker=parts.get("marker", Directive.marker),
     )
+    if not 0 <= count <= MOST_WORDS:
+        raise ValueError(f"count is 0 to {MOST_WORDS}")
+    if not 0 <= wanted.delay_ms <= LONGEST_DELAY_MS:
+        raise ValueError(f"delay_ms is 0 to {LONGEST_DELAY_MS}")
+    if wanted.fail_after is not None and wanted.fail_after < 0:
+        raise ValueError("fail_after is 0 or more")
+    return wanted

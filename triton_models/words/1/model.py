@@ -21,6 +21,7 @@ import directive
 SEND_SECONDS = 0.0004  # sending one response, the server's part included
 ASK_SECONDS = 0.02  # asking whether a stream was cancelled is a round trip to the server
 LONGEST_SLEEP_SECONDS = 0.25  # so that a stop is seen soon between words that are far apart
+MOST_AT_ONCE = 1000  # words in a response
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -89,7 +90,7 @@ class TritonPythonModel:
                 if sender.is_cancelled():
                     self.note(f"cancelled after {sent}", who)
                     return sender.send(failure("cancelled", "CANCELLED"), flags=FINAL)
-            if (due := wanted.due(now - begun)) > sent:
+            if (due := min(wanted.due(now - begun), sent + MOST_AT_ONCE)) > sent:
                 sender.send(response(wanted.text(sent, due)))
                 sent = due
             await asyncio.sleep(self.pause(wanted, begun, sent))
