@@ -60,6 +60,16 @@ def test_a_process_knows_only_the_passwords_it_needs(service: str, roles: set[st
     assert found == {f"TURNLOG_POSTGRES_PASSWORD_{role}" for role in roles}
 
 
+def test_only_those_who_call_models_have_the_keys_of_their_providers() -> None:
+    have = {name for name, service in SERVICES.items() if service.get("env_file")}
+    assert have == {"api", "chat"}
+    assert "/providers.env" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_provisioning_waits_for_servers_that_are_slower_than_it() -> None:
+    assert "ops.provision --wait" in SERVICES["provision"]["command"][-1]
+
+
 def test_the_broker_has_the_settings_of_the_local_one() -> None:
     local = dict(line.split("=", 1) for line in kafka.PROPERTIES.splitlines())
     found = {
