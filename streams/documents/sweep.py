@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from infra.kafka.publisher import Publisher
+from infra.kafka.publisher import Publisher, settled
 from infra.objects import Objects
 from infra.opensearch.passages import PassageIndex
 from infra.postgres.pool import Connection, Pool, connection
@@ -20,6 +20,7 @@ from streams.documents.version import Key
 from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS, document_key
 
 AT_ONCE = 100
+WITHDRAWN_AT_ONCE = 1000  # a sweep later the views know them, and the next are asked for
 log = structlog.get_logger()
 
 OLD_LEFTOVERS = """select collection_id, document_id, version, passages from state.leftovers
@@ -91,12 +92,15 @@ class Sweeper:
     async def sweep_collections(self) -> int:
         """Withdraws the documents of deleted collections, on the log like any other withdrawal; gives their number."""
         async with connection(self._pool) as db:
-            found = await (await db.execute(OF_DELETED_COLLECTIONS, [AT_ONCE])).fetchall()
+            found = await (await db.execute(OF_DELETED_COLLECTIONS, [WITHDRAWN_AT_ONCE])).fetchall()
+        sent = []
         for collection, document, owner in found:
             withdrawn = DocumentWithdrawn(
                 collection_id=collection, document_id=document, publisher=f"user:{owner}", source=Source()
             )
-            await self._publisher.publish(DOCUMENTS, document_key(collection, document), withdrawn)
+            sent.append(await self._publisher.send(DOCUMENTS, document_key(collection, document), withdrawn))
+        for one in sent:
+            await settled(one)
         return len(found)
 
     async def sweep_passages(self) -> int:

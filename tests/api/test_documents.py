@@ -10,6 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from infra.opensearch.passages import PassageIndex
 from schemas.documents import DocumentFailed, Source
 from schemas.event import uuid7
 from tests.api.house import House
@@ -34,8 +35,10 @@ HOSTILE = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def worker(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
-    """The worker that indexes."""
-    async with working(house.settings, tmp_path_factory.mktemp("workers"), "documents"):
+    """The worker that indexes, and sweeps often."""
+    limits = house.settings.limits.model_copy(update={"sweep_seconds": 0.5})
+    settings = house.settings.model_copy(update={"limits": limits})
+    async with working(settings, tmp_path_factory.mktemp("workers"), "documents"):
         yield
 
 
@@ -303,9 +306,12 @@ async def test_a_refusal_at_an_inbox_is_seen_by_the_owner_and_one_of_a_stranger_
     assert (await ann.get(at("refused"))).json()["refused"] is None
 
 
-async def test_in_a_deleted_collection_there_is_nothing_any_more(ann: httpx.AsyncClient) -> None:
+async def test_in_a_deleted_collection_there_is_nothing_any_more(house: House, ann: httpx.AsyncClient) -> None:
     await made(ann, "brief")
-    await put(ann, "x", "words", where=at("x", "brief"))
+    await put(ann, "x", "words", where=at("x", "brief"), wait="searchable")
     assert (await ann.delete("/v1/collections/brief")).status_code == 204
     for answer in (await ann.get(at("x", "brief")), await put(ann, "x", "words", where=at("x", "brief"))):
         assert answer.status_code == 404
+    async with PassageIndex.open(house.settings, 1) as index, asyncio.timeout(20):
+        while "brief" in [one.collection_id async for page in index.versions() for one in page]:
+            await asyncio.sleep(0.1)
