@@ -63,9 +63,7 @@ def fetch(say: Say) -> None:
     check_room(folder, room)
     if missing:
         say(f"fetching {', '.join(part.name for part in missing)}: about {size / 1e6:.0f} MB into {folder}")
-    progress = Progress(
-        sum(part.download_bytes for part in missing if part.name in ("kafka", "opensearch", "registry"))
-    )
+    progress = Progress(size)
     with ThreadPoolExecutor(len(parts())) as pool:
         for made in [pool.submit(partial(_tell, part, folder, progress, say)) for part in parts()]:
             made.result()

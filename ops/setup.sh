@@ -3,14 +3,21 @@
 #   ops/setup.sh run|dev        PYTHON=... chooses the interpreter
 set -eu
 cd "$(dirname "$0")/.."
-case ${1:-} in run) wanted=requirements.txt ;; dev) wanted=requirements-dev.txt ;; *) echo "setup.sh run|dev" >&2; exit 2 ;; esac
+case ${1:-} in run) wanted=requirements.txt size=200 ;; dev) wanted=requirements-dev.txt size=250 ;; *) echo "setup.sh run|dev" >&2; exit 2 ;; esac
 
 fail() { printf '%s\n' "$@" >&2; exit 1; }
 
 stamp() { cat "$1" pyproject.toml client/pyproject.toml ops/setup.sh | sha256sum | cut -d' ' -f1; }
 
+# Its scripts and the install of this project name its folder: in a clone that was moved or copied it would use the other.
+here=$(pwd -P)
+if [ -n "$(sed -n 2p .venv/.turnlog 2>/dev/null)" ] && [ "$(sed -n 2p .venv/.turnlog)" != "$here" ]; then
+    echo "environment: .venv is of $(sed -n 2p .venv/.turnlog), making a new one" >&2
+    rm -rf .venv
+fi
+
 # What tests need contains what a run needs: either will do for a run.
-current=$(cat .venv/.turnlog 2>/dev/null || true)
+current=$(sed -n 1p .venv/.turnlog 2>/dev/null || true)
 if [ -x .venv/bin/python ] && [ -n "$current" ]; then
     [ "$current" = "$(stamp "$wanted")" ] && exit 0
     [ "$wanted" = requirements.txt ] && [ "$current" = "$(stamp requirements-dev.txt)" ] && exit 0
@@ -38,13 +45,16 @@ done
     "  one that lies elsewhere: PYTHON=/path/to/python3.12 make run"
 
 begun=$(date +%s)
+say() { echo "environment: $* ($(($(date +%s) - begun)) s)" >&2; }
 if ! .venv/bin/python -c 'import sys' 2>/dev/null; then
     rm -rf .venv
+    say "making .venv with $python"
     "$python" -m venv .venv || { rm -rf .venv; fail "$python cannot make virtual environments." \
         "  Debian, Ubuntu: sudo apt-get install python3-venv     then run again"; }
 fi
 rm -f .venv/.turnlog
 if ! .venv/bin/uv --version >/dev/null 2>&1; then
+    say "fetching the package installer, about 25 MB"
     awk '/^uv==/ { on = 1; print; next } /^[^ ]/ { on = 0 } on' requirements.txt > .venv/uv.txt
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt ||
         fail "The package installer could not be fetched: is there a network? Run again to go on."
@@ -52,9 +62,10 @@ fi
 export VIRTUAL_ENV="$PWD/.venv"
 # Where the system has certificates they are the ones to trust: a company's own among them.
 [ ! -e /etc/ssl/certs/ca-certificates.crt ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
+say "installing $(grep -c '==' "$wanted") packages, about $size MB the first time"
 .venv/bin/uv pip sync --quiet --require-hashes "$wanted" ||
     fail "The Python packages could not be installed (see above). Run again to go on."
 .venv/bin/uv pip install --quiet --no-deps --offline -e . -e client ||
     fail "This project itself could not be installed into .venv (see above)."
-stamp "$wanted" > .venv/.turnlog
-echo "environment: $(.venv/bin/python --version), made in $(($(date +%s) - begun)) s" >&2
+{ stamp "$wanted"; echo "$here"; } > .venv/.turnlog
+say "$(.venv/bin/python --version), made"

@@ -21,17 +21,20 @@ from schemas.errors import Invalid
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements-triton.txt"
 MODELS = ROOT / "triton_models"
+DOWNLOAD_BYTES = 150_000_000
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def part() -> Part:
     """The environment in the cache: it needs numpy 1, ours has numpy 2."""
     key = key_of(sha256_of(REQUIREMENTS), sys.base_prefix, sys.version)
-    return Part("triton", key, _make, 150_000_000, 340_000_000)
+    return Part("triton", key, _make, DOWNLOAD_BYTES, 340_000_000)
 
 
 def _make(making: Making) -> None:
+    making.say(f"triton: installing its environment, about {DOWNLOAD_BYTES / 1e6:.0f} MB")
     environment(making.into, REQUIREMENTS)
+    making.progress.add(DOWNLOAD_BYTES)  # by another program, that says nothing on the way
 
 
 def environment(folder: Path, requirements: Path) -> None:

@@ -1,5 +1,6 @@
 """`ops/setup.sh`, before there is any Python of ours: it says what is missing, and what to do."""
 
+import hashlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,11 +10,16 @@ from ops.installation import ROOT
 NEEDED = ("ops/setup.sh", "requirements.txt", "requirements-dev.txt", "pyproject.toml", "client/pyproject.toml")
 
 
-def setup(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
-    """Runs it in a copy that has no environment, with a `python3` of these words."""
+def copy(folder: Path) -> None:
+    """What it reads, in a folder that has no environment."""
     for name in NEEDED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
+
+
+def setup(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
+    """Runs it in a copy, with a `python3` of these words."""
+    copy(folder)
     interpreter = folder / "python3"
     interpreter.write_text(f"#!/bin/sh\n{python}\n")
     interpreter.chmod(0o755)
@@ -34,4 +40,28 @@ def test_a_python_that_makes_no_environments_leaves_none_half_made(tmp_path: Pat
     done = setup(tmp_path, 'if [ "$1" = -c ]; then echo shared; else mkdir .venv; exit 1; fi')
     assert done.returncode == 1
     assert "python3-venv" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def environment_of(folder: Path, place: Path) -> None:
+    """As it leaves one that it made at `place`."""
+    copy(folder)
+    read = ("requirements.txt", "pyproject.toml", "client/pyproject.toml", "ops/setup.sh")
+    stamp = hashlib.sha256(b"".join((folder / name).read_bytes() for name in read)).hexdigest()
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/python").symlink_to("/bin/true")
+    (folder / ".venv/.turnlog").write_text(f"{stamp}\n{place}\n")
+
+
+def test_what_is_made_already_is_left_alone(tmp_path: Path) -> None:
+    environment_of(tmp_path, tmp_path)
+    done = setup(tmp_path, "exit 1")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_environment_that_moved_with_its_clone_is_made_anew(tmp_path: Path) -> None:
+    environment_of(tmp_path, tmp_path / "where it was")
+    done = setup(tmp_path, 'if [ "$1" = -c ]; then echo shared; else exit 1; fi')
+    assert f".venv is of {tmp_path}/where it was, making a new one" in done.stderr
+    assert "making .venv with" in done.stderr
     assert not (tmp_path / ".venv").exists()
