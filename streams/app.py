@@ -2,13 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import faust
 import structlog
+from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from infra.health import Health
@@ -18,12 +20,14 @@ from infra.objects import Objects
 from infra.postgres.pool import Pool
 from infra.settings import Settings
 from schemas.codec import Codec
+from schemas.errors import Invalid
 from streams.dead_letters import EX_CONFIG, Burial, StopWorker
 from streams.lag import EndOffsets
 from streams.metrics import WorkerMetrics
 from streams.runner import KeyedRunner, Place
 from streams.step import Delivery, Step, Tries, Undecoded
 from streams.strict_consumer import StrictApp, StrictConsumer
+from streams.topic_guard import keep_guard
 from streams.tries import PostgresTries
 from streams.watchdog import EX_SOFTWARE, Glance, Stalled, watch
 from topics.catalogue import Topic
@@ -33,6 +37,7 @@ POLL_RECORDS = 4
 TEN_YEARS_SECONDS = 10 * 365 * 86400.0
 HELD_BYTES = 64 * 1024 * 1024
 STOP_SECONDS = 15.0
+HANDLER_TIMES_DEADLINE = 2  # no handler works for longer than a turn may; the rest is waiting for servers at its end
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Worker:
     metrics: WorkerMetrics
     ends: EndOffsets
     topics: dict[str, Topic]
+    keep_guard: Callable[[], Coroutine[Any, Any, None]]
 
     @classmethod
     def of(cls, name: str, pipeline: Pipeline, tools: Tools, ends: EndOffsets) -> "Worker":
@@ -97,7 +103,8 @@ class Worker:
         )
         runner = KeyedRunner(delivery.deliver, metrics, events=settings.limits.held_events, size=HELD_BYTES)
         app = StrictApp(settings.kafka_name(name), **faust_settings(settings, list(topics.values())))
-        worker = cls(tools, app, delivery, runner, metrics, ends, topics)
+        guarding = partial(keep_guard, settings, name, list(topics.values()), pipeline.db)
+        worker = cls(tools, app, delivery, runner, metrics, ends, topics, guarding)
         worker._subscribe()
         return worker
 
@@ -122,7 +129,7 @@ class Worker:
             await stop.wait()
             return 0
         stopped = asyncio.create_task(stop.wait())
-        watching = asyncio.create_task(watch(self._glance, self.tools.settings.limits.stalled_seconds))
+        watching = asyncio.create_task(self._watch())
         working = asyncio.create_task(self._work())
         ends: list[asyncio.Future[Any]] = [stopped, watching, working, self.runner.failed]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -142,10 +149,27 @@ class Worker:
         await self.app.start()
         await self.app.wait_until_stopped()
 
+    async def _watch(self) -> None:
+        """Ends only by raising: Stalled, or Invalid when a topic was made anew."""
+        limits = self.tools.settings.limits
+        looks = (
+            watch(self._glance, limits.stalled_seconds, HANDLER_TIMES_DEADLINE * limits.turn_deadline_seconds),
+            self.keep_guard(),
+        )
+        tasks = [asyncio.ensure_future(look) for look in looks]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
     async def _glance(self) -> Glance:
         """Measures the lag, shows it, and says whether anything moves."""
         consumer = cast(StrictConsumer, self.app.consumer)
-        behind = await self.ends.behind(consumer) if self._started else None
+        if not self._started or not consumer.assignment():
+            return self._seen(*(await self.ends.of_group(self._all_places()) or (None, 0)))
+        behind = await self.ends.behind(consumer)
         backlog = None if behind is None else 0
         if behind is not None:
             self.metrics.lag.clear()  # what a rebalance took away is no longer ours to show
@@ -154,12 +178,19 @@ class Worker:
             self.metrics.lag.labels(*place).set(found.unfinished)
             buffered = consumer.newest(tp) > self.runner.last_taken.get(place, -1)
             backlog = (backlog or 0) + found.unread + buffered
+        return self._seen(backlog)
+
+    def _seen(self, backlog: int | None, committed: int = 0) -> Glance:
         return Glance(
             backlog,
-            moved=self.runner.taken + self.runner.finished,
+            moved=self.runner.taken + self.runner.finished + committed,
             busy=self.runner.full or self.delivery.patience.waiting > 0,
             sender_alive=self.tools.publisher.alive,
+            handling_seconds=self.delivery.handling_seconds(),
         )
+
+    def _all_places(self) -> list[TopicPartition]:
+        return [TopicPartition(name, n) for name, topic in self.topics.items() for n in range(topic.partitions)]
 
     @property
     def _started(self) -> bool:
@@ -180,6 +211,9 @@ class Worker:
             if isinstance(cause := watching.exception(), Stalled):
                 log.error("no progress", reason=str(cause))
                 return EX_SOFTWARE
+            if isinstance(cause, Invalid):
+                log.error("stopped for good: a person must look", reason=str(cause))
+                return EX_CONFIG
             log.error("the watchdog failed", exc_info=cause)
             return 1
         if stop.is_set():

@@ -72,7 +72,7 @@ async def open_worker(name: str, open_pipeline: Open, settings: Settings, health
         pipeline = await stack.enter_async_context(open_pipeline(tools))
         health.missing("start", "its topics on Kafka")
         await guard(settings, name, [step.topic for step in pipeline.steps], pipeline.db)
-        ends = await stack.enter_async_context(EndOffsets.open(settings))
+        ends = await stack.enter_async_context(EndOffsets.open(settings, settings.kafka_name(name)))
         health.missing("start", "its partitions")
         yield Worker.of(name, pipeline, tools, ends)
 

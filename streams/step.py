@@ -4,8 +4,9 @@ A step is a plain async function with the event type it is for. `Delivery.delive
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -88,6 +89,7 @@ class Delivery:
         self._codec, self._publisher, self._burial = codec, publisher, burial
         self._tries, self._metrics, self._undecodable = tries, metrics, undecodable
         self.patience = Patience(metrics, backoff)
+        self._handling: dict[object, float] = {}  # since when each call of a handler runs
         missing = [
             f"{topic.name}: {event.__name__}"
             for topic in self._topics.values()
@@ -151,7 +153,7 @@ class Delivery:
     async def _handled(self, step: Step[Any], received: Received[Any]) -> Sealed:
         slot: AbstractAsyncContextManager[Any] = step.running or nullcontext()
         async with slot:
-            with self._metrics.running.track_inprogress():
+            with self._metrics.running.track_inprogress(), self._timed():
                 try:
                     return self._sealed(await step.handle(received))
                 except asyncio.CancelledError as exc:
@@ -159,6 +161,19 @@ class Delivery:
                     if task is None or task.cancelling():
                         raise
                     raise Crashed(f"{step.name} cancelled itself") from exc
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        call = object()
+        self._handling[call] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._handling[call]
+
+    def handling_seconds(self) -> float:
+        """How long the oldest call of a handler has run."""
+        return max((time.monotonic() - since for since in self._handling.values()), default=0.0)
 
     async def _given_up(self, step: Step[Any], received: Received[Any], record: Record, exc: Exception) -> Sealed:
         """What `failed` says; when there is no `failed`, or it fails itself, the record becomes a dead letter."""

@@ -1,5 +1,6 @@
 """Beside a worker's offsets lies the topic's id: another id under the same name is another topic, and work stops."""
 
+import asyncio
 from collections.abc import Sequence
 
 from infra.kafka.identity import topic_ids
@@ -9,6 +10,7 @@ from infra.waiting import until_available
 from schemas.errors import Invalid
 from topics.catalogue import Topic
 
+GUARD_SECONDS = 10
 REMEMBER = """insert into state.topic_ids (worker, topic, topic_id) values (%s, %s, %s) on conflict do nothing"""
 KNOWN = "select topic, topic_id from state.topic_ids where worker = %s"
 
@@ -21,9 +23,16 @@ async def guard(settings: Settings, worker: str, topics: Sequence[Topic], db: Po
         if known[name] != topic_id:
             raise Invalid(
                 f"the topic {settings.kafka_name(name)} was made anew (id {topic_id}, it was {known[name]}): "
-                "what is kept about its offsets means other records, so nothing was read. "
+                "what is kept about its offsets means other records, so no more is read. "
                 "Bring the old topic back, or start with an empty database or another TURNLOG_NAMESPACE"
             )
+
+
+async def keep_guard(settings: Settings, worker: str, topics: Sequence[Topic], db: Pool) -> None:
+    """As `guard`, again and again: a topic can be made anew under a running worker, too."""
+    while True:
+        await asyncio.sleep(GUARD_SECONDS)
+        await guard(settings, worker, topics, db)
 
 
 async def _remembered(db: Pool, worker: str, now: dict[str, str]) -> dict[str, str]:

@@ -35,6 +35,13 @@ def test_the_time_starts_anew(meanwhile: Glance) -> None:
         watchdog.see(idle(moved=meanwhile.moved), 165.0)
 
 
+def test_a_handler_that_runs_for_too_long_is_a_stall_and_one_within_its_time_is_not() -> None:
+    watchdog = Watchdog(0.0, stalled_seconds=60, handler_seconds=7200)
+    watchdog.see(Glance(0, 0, busy=False, handling_seconds=7000), 7000.0)
+    with pytest.raises(Stalled, match="a handler has run for 7200 s"):
+        watchdog.see(Glance(0, 0, busy=True, handling_seconds=7200), 7200.0)
+
+
 def test_a_producer_whose_sender_has_ended_is_a_stall_at_once() -> None:
     with pytest.raises(Stalled, match="sender"):
         Watchdog(0.0, stalled_seconds=60).see(Glance(0, 0, busy=False, sender_alive=False), 1.0)

@@ -93,7 +93,22 @@ class Asleep(StrictConsumer):
         return await super()._getmany(active_partitions, timeout)
 
 
+class Mute(Asleep):
+    """As that, and it does not say where it is, either."""
+
+    async def position(self, tp: TP) -> int | None:
+        await asyncio.sleep(3600)
+        return await super().position(tp)
+
+
+class Outside(StrictConsumer):
+    """A consumer that never joins its group."""
+
+    async def subscribe(self, topics: Any) -> None:
+        """Nothing."""
+
+
 if __name__ == "__main__":
-    if os.environ.get("CHAOS_ASLEEP"):
-        StrictTransport.Consumer = Asleep
+    if consumer := os.environ.get("CHAOS_CONSUMER"):
+        StrictTransport.Consumer = {"asleep": Asleep, "mute": Mute, "outside": Outside}[consumer]
     sys.exit(run("documents", open_chaos))
