@@ -15,12 +15,13 @@ from infra.settings import Settings
 from schemas.errors import Invalid
 from streams.dead_letters import EX_CONFIG, StopWorker
 from streams.views.worker import open_folder
+from streams.watchdog import EX_SOFTWARE, Stalled
 
 log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> int:
-    """Folds until SIGTERM or SIGINT; gives the exit code: 0, or 78 when a person must look."""
+    """Folds until SIGTERM or SIGINT; gives the exit code: 0, 70 (no progress), or 78 when a person must look."""
     folding = asyncio.create_task(_fold(settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -32,6 +33,9 @@ async def serve(settings: Settings) -> int:
     except (Invalid, StopWorker) as exc:
         log.error("stopped for good: a person must look", reason=str(exc), exc_info=exc.__cause__)
         return EX_CONFIG
+    except Stalled as exc:
+        log.error("no progress", reason=str(exc))
+        return EX_SOFTWARE
     return 0
 
 

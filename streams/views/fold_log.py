@@ -1,6 +1,7 @@
 """kept topics -> views.*: partitions in order, in batches, with the offsets in the same transaction."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,12 +25,14 @@ from streams.views.decoding import Decoding
 from streams.views.folds import Fold
 from streams.views.offsets import Fenced, known_offsets, move_offsets
 from streams.views.progress import Progress
+from streams.watchdog import Glance, Watchdog
 from topics.catalogue import Topic
 
 BATCH = 500  # records a transaction folds at most
 LEADER = 7423  # the advisory lock of the one worker that folds; others stand by
 WATCH_SECONDS = 5
 STANDBY_SECONDS = 1
+CANCEL_SECONDS = 5
 AWAY = ("08", "40", "53", "57", "58")  # SQLSTATE classes that pass: connection, deadlock, resources, shutdown, system
 REFUSED = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded)  # by a record's values: no waiting mends that
 Events = dict[str, list[Received[Event]]]
@@ -45,7 +48,7 @@ class LogFolder:
         self._ids: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Folds for ever; raises Invalid when the log is not the one folded before, or StopWorker."""
+        """Folds for ever; raises Invalid when the log is not the one folded before, StopWorker or Stalled."""
         tried = 0
         while True:
             try:
@@ -80,13 +83,14 @@ class LogFolder:
             raise Unavailable("postgres", "the tables of the views are not made yet") from exc
         async with self._consuming() as consumer:
             await self._check_ends(consumer)
-            watch = asyncio.create_task(self._watch(consumer))
+            tasks = [asyncio.create_task(job) for job in (self._watch(consumer), self._fold_on(db, consumer))]
             try:
-                while not watch.done():
-                    await self._fold_next(db, consumer)
-                watch.result()
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                done.pop().result()
             finally:
-                watch.cancel()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
 
     @asynccontextmanager
     async def _consuming(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -127,9 +131,19 @@ class LogFolder:
                 )
 
     async def _watch(self, consumer: AIOKafkaConsumer) -> None:
+        """Looks at ends, ids and progress; ends only by raising Invalid, Unavailable or Stalled."""
+        watchdog = Watchdog(time.monotonic(), self._settings.limits.stalled_seconds)
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            await self._check_ends(consumer)
+            await self._check_ends(consumer)  # first: it says when the broker is away, ids are waited for
+            if await topic_ids(self._settings, self._topics) != self._ids:
+                raise Invalid("a kept topic was made anew under the running views: its offsets mean other records now")
+            moved = sum(self.progress.folded.values())
+            watchdog.see(Glance(self.progress.behind, moved, busy=False), time.monotonic())
+
+    async def _fold_on(self, db: Connection, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            await self._fold_next(db, consumer)
 
     async def _fold_next(self, db: Connection, consumer: AIOKafkaConsumer) -> None:
         fetched = await consumer.getmany(timeout_ms=1000, max_records=BATCH)

@@ -34,6 +34,7 @@ from streams.views.fold_access import fold_access
 from streams.views.folds import Fold
 from streams.views.offsets import Fenced, known_offsets, move_offsets
 from streams.views.worker import open_folder
+from streams.watchdog import Stalled
 from tests.conftest import installation
 from tests.environment import environment
 from tests.kafka_reading import all_of
@@ -175,6 +176,18 @@ async def test_a_fold_that_crashes_stops_the_worker_and_leaves_nothing_behind(
             await asyncio.wait_for(asyncio.shield(task), SECONDS)
     assert look(fresh, "select max(next_offset) from views.offsets") == [(0,)]
     assert look(fresh, "select * from views.users") == []
+
+
+async def test_folds_that_hang_are_a_stall(fresh: Settings, publisher: Publisher) -> None:
+    await put_user(publisher, "x")
+    short = fresh.model_copy(update={"limits": fresh.limits.model_copy(update={"stalled_seconds": 3})})
+
+    async def hangs(_db: Connection, _received: Sequence[Received[Any]]) -> None:
+        await asyncio.sleep(3600)
+
+    async with folder_of(short, (Fold(ACCESS_CHANGES, hangs),)) as task:
+        with pytest.raises(Stalled, match="1 records wait"):
+            await asyncio.wait_for(asyncio.shield(task), SECONDS)
 
 
 async def test_another_topic_under_the_same_name_stops_the_worker(fresh: Settings, publisher: Publisher) -> None:
