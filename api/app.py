@@ -95,6 +95,8 @@ def _add_health(app: FastAPI, health: Health) -> None:
         missing = health.waits_for
         if services is not None and services.freshness.went_back:
             missing["views"] = "folding again the rights that they had"
+        if services is not None:
+            missing |= dict.fromkeys(services.live.missing, "it does not answer")
         return JSONResponse({"ready": not missing, "waits_for": missing}, 503 if missing else 200)
 
     @app.get("/metrics", include_in_schema=False)

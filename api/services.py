@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from prometheus_client import Gauge
 
 from api.accept import Accept
 from api.keyring import Keyring
@@ -22,7 +23,7 @@ from infra.settings import Settings
 from retrieval.search import Search
 from schemas.codec import Codec
 from schemas.errors import Unavailable
-from topics.catalogue import OURS
+from topics.catalogue import ANSWERS_LIVE, OURS
 
 POOL = 8
 
@@ -68,6 +69,8 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
         accept = await stack.enter_async_context(Accept.open(db, publisher, settings.limits))
         with waiting(health, "answers-live", "reading the answers that run"):
             live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db))
+        lag = Gauge("turnlog_lag", "Records that are not read yet", ["topic"], registry=health.registry)
+        lag.labels(ANSWERS_LIVE.name).set_function(lambda: live.lag)
         search = await stack.enter_async_context(Search.open(settings, db))
         yield Services(
             settings, health, codec, publisher, objects, db, freshness, keyring, rates, models, accept, live, search

@@ -26,6 +26,7 @@ class LiveAnswers:
     def __init__(self, settings: Settings, tail: Tail, codec: Codec, objects: Objects, db: Pool) -> None:
         self._settings, self._tail, self._codec, self._objects, self._db = settings, tail, codec, objects, db
         self._streams = Streams()
+        self.missing: tuple[str, ...] = ()  # servers that do not answer
 
     @classmethod
     @asynccontextmanager
@@ -40,6 +41,11 @@ class LiveAnswers:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def lag(self) -> int:
+        """Records of `answers-live` that are not read yet."""
+        return self._tail.lag
 
     def look(self, caller: Caller, turn_id: str) -> Look:
         """Looks a turn up with its caller's rights."""
@@ -70,17 +76,16 @@ class LiveAnswers:
             self._streams.cut_slow(seconds)
 
     async def _watch(self) -> None:
-        """Asks the broker and the database, while anybody reads, whether they are there."""
+        """Asks the broker and the database whether they are there."""
         probes = {"kafka": self._tail.ask_broker, "postgres": self._ask_postgres}
         asked: dict[str, asyncio.Task[None]] = {}
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            if not self._streams.open:
-                continue
             asked |= {name: asyncio.create_task(probe()) for name, probe in probes.items() if name not in asked}
             await asyncio.wait(asked.values(), timeout=MISSING_SECONDS)
             missing = [name for name, task in asked.items() if not task.done() or task.exception() is not None]
             asked = {name: task for name, task in asked.items() if not task.done()}
+            self.missing = tuple(missing)
             server = missing[0] if missing else None
             if self._tail.trouble.server != server:
                 self._tail.trouble.server = server

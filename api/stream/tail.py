@@ -39,6 +39,8 @@ class Tail:
         self._ended: deque[tuple[float, str, Answer]] = deque()
         self._ended_bytes = 0
         self._following: AIOKafkaConsumer | None = None
+        self._read: dict[TopicPartition, int] = {}  # up to where, of the partitions on which anything came
+        self.lag = 0  # records that the broker told of in its last answers and that are not read yet
         self.trouble = Trouble()
 
     @classmethod
@@ -90,12 +92,18 @@ class Tail:
                     self._following = consumer
                     caught_up.set()
                     while True:
-                        await self._take(await consumer.getmany(timeout_ms=10_000))
+                        batch = await consumer.getmany(timeout_ms=10_000)
+                        self._measure(consumer)
+                        await self._take(batch)
+                        self._measure(consumer)
                         tried = 0
             except (KafkaError, Unavailable) as exc:
                 log.warning("the tail begins anew", reason=str(exc) or type(exc).__name__)
                 await asyncio.sleep(backoff_seconds(tried, 3))
                 tried += 1
+
+    def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        self.lag = sum(max(0, (consumer.highwater(place) or 0) - read) for place, read in self._read.items())
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -122,6 +130,7 @@ class Tail:
         starts = {}
         if oldest is not None:
             starts = await consumer.offsets_for_times(dict.fromkeys(places, max(0, oldest - BEFORE_MS)))
+        self._read.clear()
         consumer.assign(places)  # nothing awaited before the seeks: aiokafka's own reset would win
         for place in places:
             start = starts.get(place)
@@ -135,8 +144,9 @@ class Tail:
             return None if row is None or row[0] is None else int(row[0])
 
     async def _take(self, batch: dict[TopicPartition, list[Any]]) -> None:
-        for messages in batch.values():
+        for place, messages in batch.items():
             for message in messages:
+                self._read[place] = message.offset + 1
                 try:
                     headers = dict(message.headers)
                     event = await self._codec.decode(ANSWERS_LIVE.name, ANSWERS_LIVE.events, message.value, headers)

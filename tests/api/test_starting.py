@@ -48,6 +48,11 @@ async def test_it_is_not_ready_before_the_views_have_folded_the_rights_of_the_lo
                 await until_ready(url)
 
 
+async def test_how_far_its_tail_of_the_running_answers_is_behind_is_among_its_metrics(house: House) -> None:
+    async with httpx.AsyncClient(base_url=house.url, trust_env=False) as http:
+        assert 'turnlog_lag{topic="answers-live"} 0.0' in (await http.get("/metrics")).text
+
+
 async def test_a_database_that_went_back_closes_the_doors_until_its_rights_are_folded_again(house: House) -> None:
     await house.user("lea")
     async with serving(house.settings) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from infra.settings import Settings
-from tests.api.house import open_house
+from tests.api.house import open_house, until_ready
 from tests.chatting import Said, answering, conversation, follow, joined, words
 from tests.kafka_reading import all_of
 from tests.servers import Servers
@@ -32,8 +32,11 @@ async def test_a_question_without_a_broker_is_a_turn_whose_outcome_is_unknown_un
             turn_id = unknown.json()["turn_id"]
             reading = asyncio.create_task(follow(anna, turn_id, until=says_kafka))
             assert (await reading)[-1].data == {"server": "kafka"}
+            ready = await anna.get("/ready")
+            assert (ready.status_code, ready.json()["waits_for"]) == (503, {"kafka": "it does not answer"})
         finally:
             breakable_servers.thaw("kafka")
+        await until_ready(house.url)
         again = await anna.post(path, json=body, headers=key)
         assert again.status_code == 202
         assert again.json()["turn_id"] == turn_id
