@@ -6,7 +6,7 @@ from dataclasses import dataclass
 QUESTION = re.compile(r"<question>\n(.*?)\n</question>", re.DOTALL)
 DIRECTIVE = re.compile(r"\bwords:((?:\s+\w+=\S+)+)")
 PART = re.compile(r"(\w+)=(\S+)")
-MOST_WORDS = 100_000
+MOST_WORDS = 1_000_000
 LONGEST_DELAY_MS = 600_000
 
 
