@@ -46,7 +46,7 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_goes_on_where_it_was(s
         with capture_logs() as logs:
             slow = SlowReader(house.url, turn_id, anna.headers["authorization"])
             shown = await ended(anna, turn_id, 60)
-            assert shown["answer"] == words(COUNT)
+            assert hash(shown["answer"]) == hash(words(COUNT)), "not the whole answer"
             async with asyncio.timeout(20):
                 while not any("does not read" in line["event"] for line in logs):
                     await asyncio.sleep(0.05)
@@ -55,4 +55,5 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_goes_on_where_it_was(s
         assert frames[-1][0] != b"ended", "it was never cut off"
         last = b".".join(frames[-1][1:4]).decode()
         position = int(frames[-1][3])
-        assert words(COUNT)[:position] + joined(await follow(anna, turn_id, last)) == words(COUNT)
+        whole = words(COUNT)[:position] + joined(await follow(anna, turn_id, last))
+        assert hash(whole) == hash(words(COUNT)), "what came after is not the rest"
