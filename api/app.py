@@ -10,7 +10,20 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from api import problems
 from api.limits import Limited, RequestMetrics
-from api.routes import collections, conversations, documents, groups, keys, me, models, objects, search, turns, users
+from api.routes import (
+    collections,
+    conversations,
+    documents,
+    groups,
+    keys,
+    me,
+    models,
+    objects,
+    openai,
+    search,
+    turns,
+    users,
+)
 from api.services import Services, open_services
 from infra.health import Health
 from infra.metrics import exposition, new_registry
@@ -18,7 +31,7 @@ from infra.settings import Settings
 
 ROUTERS = (
     me.router, keys.router, users.router, groups.router, collections.router, models.router, conversations.router,
-    turns.router, search.router, documents.router, objects.router,
+    turns.router, search.router, documents.router, objects.router, openai.router,
 )  # fmt: skip
 WATCH_SECONDS = 1
 ABOUT = """Chat and retrieval as one event pipeline. Say who you are with `Authorization: Bearer tl_...`.

@@ -1,9 +1,11 @@
 """A question becomes a turn: checked, put into words of the log, accepted once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
+import orjson
 from psycopg.types.json import Jsonb
 from pydantic import Field
 
@@ -17,7 +19,7 @@ from api.services import Services
 from infra.postgres.pool import Connection
 from schemas.codec import Encoded
 from schemas.event import now_ms, uuid7
-from schemas.turns import Parameters, Retrieval, TurnRequested
+from schemas.turns import Label, Parameters, Retrieval, TurnRequested
 from topics.catalogue import TURNS
 
 UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -60,12 +62,20 @@ class Asked:
     caller: Caller
     key: str | None
     digest: bytes
-    conversation_id: str
+    conversation_id: str | None  # None: the turn starts one, which has its id
 
 
-async def ask(services: Services, asked: Asked, question: Question) -> Accepted:
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What a client that keeps the conversation itself sends with its question."""
+
+    messages: Sequence[tuple[str, str]]
+    labels: list[Label]
+
+
+async def ask(services: Services, asked: Asked, question: Question, before: Before | None = None) -> Accepted:
     """Returns when the turn is in the log; raises problems, and Invalid for a model that is not there."""
-    event = await turn_of(services, asked, question)
+    event = await turn_of(services, asked, question, before)
     encoded = services.publisher.encode(TURNS, event)
     command = Command(
         owner=asked.caller.user_id,
@@ -74,24 +84,24 @@ async def ask(services: Services, asked: Asked, question: Question) -> Accepted:
         reference=event.turn_id,
         called="turn_id",
         topic=TURNS,
-        record_key=asked.conversation_id,
+        record_key=event.conversation_id,
         encoded=Encoded(encoded.value, [*encoded.headers, ("turn_id", event.turn_id.encode())]),
     )
     return await services.accept.once(command, partial(_enter, caller=asked.caller, event=event))
 
 
-async def turn_of(services: Services, asked: Asked, question: Question) -> TurnRequested:
+async def turn_of(services: Services, asked: Asked, question: Question, before: Before | None = None) -> TurnRequested:
     """The event, after every check that needs no lock."""
     limits, caller = services.settings.limits, asked.caller
     check_question(question.question, limits)
     alias = services.models.models.named(question.model or services.models.models.default)
     await check_readable(services, caller, question.retrieval.collections)
-    now = now_ms()
+    now, turn_id = now_ms(), uuid7()
     seconds = min(question.deadline_seconds or limits.turn_deadline_seconds, limits.turn_deadline_seconds)
     return TurnRequested(
         occurred_at=now,
-        turn_id=uuid7(),
-        conversation_id=asked.conversation_id,
+        turn_id=turn_id,
+        conversation_id=asked.conversation_id or turn_id,
         user_id=caller.user_id,
         credential_id=caller.key_id,
         deadline=now + round(seconds * 1000),
@@ -100,6 +110,8 @@ async def turn_of(services: Services, asked: Asked, question: Question) -> TurnR
         parent_turn_id=question.parent_turn_id,
         retrieval=Retrieval(collections=question.retrieval.collections, passages=question.retrieval.passages),
         parameters=Parameters(**question.parameters.model_dump()),
+        messages=await services.objects.content_of(orjson.dumps(before.messages)) if before else None,
+        labels=before.labels if before and before.labels else None,
     )
 
 

@@ -78,7 +78,7 @@ class Limited:
             checked = await self._checked(scope, receive)
         except (Problem, TooLarge) as exc:
             problem = exc if isinstance(exc, Problem) else Problem(413, "too-large", exc.detail)
-            await problem.response()(scope, receive, counted)
+            await problem.response(scope["path"])(scope, receive, counted)
         else:
             try:
                 await self._app(scope, checked, counted)

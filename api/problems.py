@@ -31,6 +31,8 @@ DESCRIBED: dict[str, Any] = {
     },
 }
 RETRY_SECONDS = 2
+OPENAI = ("/v1/chat/", "/v1/embeddings", "/v1/models")
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 KINDS = {400: "invalid", 413: "too-large"}
 
 
@@ -44,15 +46,26 @@ class Problem(Exception):
         self.status, self.kind, self.detail = status, kind, detail
         self.headers, self.more = headers or {}, more
 
-    def response(self) -> Response:
-        """The HTTP response."""
+    def response(self, path: str) -> Response:
+        """The HTTP response; at a path that OpenAI's clients ask, with what they read, too."""
         body = {
             "type": f"urn:turnlog:{self.kind}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
         }
-        return Response(orjson.dumps(body | self.more), self.status, self.headers, MEDIA_TYPE)
+        status = self.status
+        if path.startswith(OPENAI):
+            status = 400 if status == 422 else status  # what their SDKs call a bad request
+            body |= {"status": status, "error": self._as_openai()}
+        return Response(orjson.dumps(body | self.more), status, self.headers, MEDIA_TYPE)
+
+    def _as_openai(self) -> dict[str, Any]:
+        """`type` is a class of errors, `code` is ours and stable, `param` the field that is wrong."""
+        kind = OPENAI_TYPES.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
+        first = (self.more.get("errors") or [{}])[0]
+        where = first.get("where", "").removeprefix("body.") or self.more.get("param")
+        return {"message": self.detail, "type": kind, "param": where, "code": self.kind.replace("-", "_")}
 
 
 def not_found(what: str) -> Problem:
@@ -85,8 +98,8 @@ def too_many(kind: str, detail: str, wait_seconds: float, **headers: str) -> Pro
 def install(app: FastAPI) -> None:
     """Makes every error of the app a problem."""
 
-    async def problem(_: Request, exc: Exception) -> Response:
-        return problem_of(exc).response()
+    async def problem(request: Request, exc: Exception) -> Response:
+        return problem_of(exc).response(request.url.path)
 
     for kind in (Problem, Unavailable, Invalid, Refused, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, problem)

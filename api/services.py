@@ -20,6 +20,7 @@ from infra.postgres.pool import Pool, open_pool
 from infra.providers.status import ModelStatuses
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
+from infra.triton.embedder import Embedder
 from retrieval.search import Search
 from schemas.codec import Codec
 from schemas.errors import Unavailable
@@ -45,6 +46,7 @@ class Services:
     accept: Accept
     live: LiveAnswers
     search: Search
+    embedder: Embedder
 
 
 @asynccontextmanager
@@ -71,9 +73,23 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
             live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db))
         lag = Gauge("turnlog_lag", "Records that are not read yet", ["topic"], registry=health.registry)
         lag.labels(ANSWERS_LIVE.name).set_function(lambda: live.lag)
-        search = await stack.enter_async_context(Search.open(settings, db))
+        embedder = await stack.enter_async_context(Embedder.open(settings))
+        search = await stack.enter_async_context(Search.open(settings, db, embedder))
         yield Services(
-            settings, health, codec, publisher, objects, db, freshness, keyring, rates, models, accept, live, search
+            settings,
+            health,
+            codec,
+            publisher,
+            objects,
+            db,
+            freshness,
+            keyring,
+            rates,
+            models,
+            accept,
+            live,
+            search,
+            embedder,
         )
 
 

@@ -145,12 +145,12 @@ def maker(kind: type) -> Callable[[dict[str, Any]], Any]:
 
 
 def _nested(hint: Any) -> Callable[[Any], Any] | None:
+    """Makes what a field holds out of fastavro's dicts; None: it holds none. Optional ones and lists of any depth."""
+    if is_dataclass(hint):
+        return maker(cast(type, hint))
     inner = next((a for a in get_args(hint) if a is not type(None)), None)
-    if get_origin(hint) is list and is_dataclass(inner):
-        one = maker(cast(type, inner))
+    if inner is None or (one := _nested(inner)) is None:
+        return None
+    if get_origin(hint) is list:
         return lambda items: [one(item) for item in items]
-    kind = hint if is_dataclass(hint) else inner
-    if is_dataclass(kind):
-        one = maker(cast(type, kind))
-        return lambda item: None if item is None else one(item)
-    return None
+    return lambda item: None if item is None else one(item)

@@ -27,6 +27,14 @@ class Parameters:
     stop: Annotated[list[str] | None, Doc("texts that end the answer")] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """A word of the client's own about a turn."""
+
+    name: Annotated[str, Doc("its name, at most 64 characters")]
+    value: Annotated[str, Doc("its value, at most 512 characters")]
+
+
 class TurnRequested(Event):
     """Somebody asked something, and was told that it is accepted."""
 
@@ -40,6 +48,10 @@ class TurnRequested(Event):
     parent_turn_id: Annotated[str | None, Doc("the turn this one follows, if the client named one")] = None
     retrieval: Annotated[Retrieval, Doc("what to search")]
     parameters: Annotated[Parameters, Doc("sampling parameters asked for")]
+    messages: Annotated[
+        Content | None, Doc("what was said before, JSON [[role, text], ..]; null: earlier turns of the conversation")
+    ] = None
+    labels: Annotated[list[Label] | None, Doc("what the client says about the turn, for whoever reads the log")] = None
 
 
 class TurnStopRequested(Event):

@@ -124,6 +124,8 @@ async def follow_turn(
     place = Place.parsed(last_event_id or last_event_id_query)
     if await services.live.look(caller, turn_id).conversation() is None:
         raise not_found(f"turn {turn_id}")
+    async with connection(services.db) as db:
+        await db.execute("select app.note_reader(%s)", [turn_id])
     return services.live.stream(caller, turn_id, place, {})
 
 
@@ -176,9 +178,11 @@ async def stop_turn(turn_id: TurnPath, caller: Chats, services: Opened) -> Respo
     return Response(b'{"status":"stopping"}', 202, {POSITION: position}, "application/json")
 
 
-async def request_stop(services: Services, caller: Caller, turn_id: str, conversation_id: str) -> str:
+async def request_stop(
+    services: Services, caller: Caller, turn_id: str, conversation_id: str, reason: str = "user"
+) -> str:
     """Puts a stop on the log, then where its worker sees it at once; gives its place on the log."""
-    event = TurnStopRequested(turn_id=turn_id, conversation_id=conversation_id, user_id=caller.user_id, reason="user")
+    event = TurnStopRequested(turn_id=turn_id, conversation_id=conversation_id, user_id=caller.user_id, reason=reason)
     path = f"/v1/turns/{turn_id}/stop"
     command = Command(
         owner=caller.user_id,

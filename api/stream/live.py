@@ -1,8 +1,8 @@
 """Everything a replica needs to serve streams: the tail, its readers, one pinger for all, and an eye on the servers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 from api.caller import Caller
 from api.stream.follow import Reader
@@ -18,6 +18,7 @@ from schemas.codec import Codec
 PING_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 MISSING_SECONDS = 3.0
+Frames = AsyncGenerator[bytes, None]
 
 
 class LiveAnswers:
@@ -52,13 +53,35 @@ class LiveAnswers:
         return Look(self._db, self._codec, self._objects, caller, turn_id)
 
     def stream(
-        self, caller: Caller, turn_id: str, place: Place, head: dict[str, str], *, new: bool = False
+        self,
+        caller: Caller,
+        turn_id: str,
+        place: Place,
+        head: dict[str, str],
+        *,
+        new: bool = False,
+        said_as: Callable[[Frames], Frames] | None = None,
+        left: Callable[[], None] | None = None,
     ) -> EventStream:
-        """A response that follows a turn from a place to its end. Subscribed when this returns."""
+        """A response that follows a turn from a place to its end. Subscribed when this returns.
+
+        `said_as` puts its frames into another protocol; `left` is called when the reader left, or had everything.
+        """
         stack = ExitStack()
-        answer = stack.enter_context(self._tail.reading(turn_id))
-        reader = Reader(answer, place, self.look(caller, turn_id).told, self._tail.trouble)
-        return EventStream(reader.frames(new=new), self._streams, stack.close, head)
+        if left is not None:
+            stack.callback(left)
+        frames = stack.enter_context(self.following(caller, turn_id, place, new=new))
+        return EventStream(said_as(frames) if said_as else frames, self._streams, stack.close, head)
+
+    @contextmanager
+    def following(self, caller: Caller, turn_id: str, place: Place, *, new: bool = False) -> Iterator[Frames]:
+        """The frames of a turn from a place to its end, for as long as the context is open."""
+        with self._tail.reading(turn_id) as answer:
+            yield Reader(answer, place, self.look(caller, turn_id).told, self._tail.trouble).frames(new=new)
+
+    def readers_of(self, turn_id: str) -> int:
+        """How many read a turn at this replica."""
+        return self._tail.readers_of(turn_id)
 
     async def _ping(self) -> None:
         while True:

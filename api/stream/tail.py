@@ -72,6 +72,11 @@ class Tail:
             if not answer.readers and not answer.attempt and self._answers.get(turn_id) is answer:
                 del self._answers[turn_id]
 
+    def readers_of(self, turn_id: str) -> int:
+        """How many read a turn here."""
+        answer = self._answers.get(turn_id)
+        return answer.readers if answer else 0
+
     @property
     def answers(self) -> Iterable[Answer]:
         """All that are kept."""

@@ -1,6 +1,6 @@
 """What is known for ever of a turn's answer: its record, from the views, else from the bytes that were sealed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.caller import Caller
@@ -18,7 +18,8 @@ select r.record_key from state.requests r where r.reference = %(turn)s and r.top
   select 1 from views.conversations c where c.conversation_id = r.record_key and c.deleted_offset is not null)
 limit 1"""
 FOLDED = """
-select attempt, seq, status, reason, "text", text_sha256, length, events, passages from views.answers
+select attempt, seq, status, reason, "text", text_sha256, events, passages, citations, prompt_tokens, completion_tokens,
+  pieces from views.answers
 where turn_id = %(turn)s"""
 SEALED = "select value, headers from state.turns where turn_id = %(turn)s and value is not null"
 
@@ -34,6 +35,10 @@ class Told:
     text: str
     events: list[dict[str, Any]]
     passages: list[dict[str, Any]]
+    citations: list[dict[str, Any]] = field(default_factory=list)
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    pieces: int = 0
 
 
 class Look:
@@ -56,16 +61,15 @@ class Look:
         if found is None:
             return None
         told, content = found
-        text = (await self._objects.read(content)).decode()
-        return Told(told.attempt, told.seq, told.status, told.reason, text, told.events, told.passages)
+        return replace(told, text=(await self._objects.read(content)).decode())
 
     async def _folded(self, db: Connection) -> tuple[Told, Content] | None:
         row = await (await db.execute(FOLDED.encode(), self._args)).fetchone()
         if row is None:
             return None
-        attempt, seq, status, reason, text, text_sha256, _, events, passages = row
+        attempt, seq, status, reason, text, text_sha256, *rest = row
         content = Content(inline=text, object_sha256=text_sha256, size=len(text or b""))
-        return Told(attempt, seq, status, reason, "", events, passages), content
+        return Told(attempt, seq, status, reason, "", *rest), content
 
     async def _sealed(self, db: Connection) -> tuple[Told, Content] | None:
         row = await (await db.execute(SEALED, self._args)).fetchone()
@@ -74,8 +78,19 @@ class Look:
         headers = {name: text.encode("ascii") for name, text in row[1].items()}
         record = await self._codec.decode(ANSWERS.name, ANSWERS.events, bytes(row[0]), headers)
         assert isinstance(record, AnswerRecorded)
-        events, passages = plain(record.events), plain(record.passages)
-        return Told(record.attempt, record.seq, record.status, record.reason, "", events, passages), record.text
+        lists = plain(record.events), plain(record.passages), plain(record.citations)
+        used = record.usage
+        return Told(
+            record.attempt,
+            record.seq,
+            record.status,
+            record.reason,
+            "",
+            *lists,
+            used.prompt_tokens,
+            used.completion_tokens,
+            used.pieces,
+        ), record.text
 
     @property
     def _args(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What a model will be shown: the question, the turns before it, the passages that its asker may read."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,6 +9,7 @@ from infra.providers.provider import Provider
 from infra.settings import Limits
 from schemas.answers import Permissions, Retrieved, ShownPassage
 from schemas.event import now_ms
+from schemas.turns import TurnRequested
 from streams.chat.attempt import Attempt
 from streams.chat.history import History
 from streams.chat.prompt import Asked, Count, Earlier, Quoted, build
@@ -75,12 +77,13 @@ class Prepare:
         attempt.permissions = await self._permissions_of(event.user_id)
         attempt.question = (await self._objects.read(event.question)).decode()
         earlier = await self._history.before(event.user_id, event.conversation_id, claim.parent_turn_id)
+        messages = await self._messages(event)
         found = None
         if most := self.passages(attempt):
             collections = event.retrieval.collections
             found = await self._search(
                 Look(
-                    query=query_of(attempt.question, earlier),
+                    query=query_of(attempt.question, _question_before(earlier, messages)),
                     user_id=event.user_id,
                     principals=attempt.permissions.principals,
                     collections=alias.collections if collections is None else tuple(collections),
@@ -88,11 +91,17 @@ class Prepare:
                 )
             )
         quoted = None if found is None else [passage.quoted for passage in found.passages[:most]]
-        asked = Asked(question=attempt.question, earlier=earlier, passages=quoted)
+        asked = Asked(question=attempt.question, earlier=earlier, passages=quoted, messages=messages)
         prompt = build(asked, self._providers[alias.provider].prompt_format, self._count, self._limits)
         if found is not None:
             await self._show(attempt, found, prompt.shown)
         attempt.prompt = prompt
+
+    async def _messages(self, event: TurnRequested) -> list[tuple[str, str]] | None:
+        """What a client that keeps the conversation itself sent before its question."""
+        if event.messages is None:
+            return None
+        return [(role, text) for role, text in json.loads(await self._objects.read(event.messages))]
 
     async def _show(self, attempt: Attempt, found: Found, shown: Sequence[int]) -> None:
         attempt.retrieved_at = now_ms()
@@ -103,8 +112,11 @@ class Prepare:
         await attempt.stream.retrieved(attempt.passages, found.retrieved)
 
 
-def query_of(question: str, earlier: Sequence[Earlier]) -> str:
+def query_of(question: str, before: str | None) -> str:
     """What is searched for: the question, a short one together with the question before it."""
-    if earlier and len(question) <= SHORT_CHARACTERS:
-        return f"{earlier[-1].question}\n{question}"
-    return question
+    return f"{before}\n{question}" if before and len(question) <= SHORT_CHARACTERS else question
+
+
+def _question_before(earlier: Sequence[Earlier], messages: Sequence[tuple[str, str]] | None) -> str | None:
+    asked = [turn.question for turn in earlier] or [text for role, text in messages or () if role == "user"]
+    return asked[-1] if asked else None

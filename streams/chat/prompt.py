@@ -51,6 +51,7 @@ class Asked:
     question: str
     earlier: Sequence[Earlier]
     passages: Sequence[Quoted] | None
+    messages: Sequence[tuple[str, str]] | None = None  # role and text, from a client that keeps the conversation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,21 +111,25 @@ def _cut(text: str, count: Count, budget: int) -> str:
 def _as_text(asked: Asked) -> bytes:
     """One text for a model that is given no roles."""
     parts = [_system(asked), ""]
-    for turn in asked.earlier:
-        parts.append(f'<earlier role="user">\n{_escaped(turn.question)}\n</earlier>')
-        parts.append(f'<earlier role="assistant">\n{_escaped(_said(turn))}\n</earlier>')
+    parts += [f'<earlier role="{role}">\n{_escaped(text)}\n</earlier>' for role, text in _before(asked)]
     return "\n".join([*parts, *_passages(asked), _question(asked)]).encode() + b"\n"
 
 
 def _as_messages(asked: Asked) -> bytes:
     """OpenAI messages as JSON; only what stands beside passages needs a frame."""
-    messages = [("system", _system(asked))]
-    for turn in asked.earlier:
-        messages += [("user", turn.question), ("assistant", _said(turn))]
+    messages = [("system", _system(asked))] if asked.messages is None or asked.passages is not None else []
+    messages += _before(asked)
     framed = asked.question if asked.passages is None else "\n".join([*_passages(asked), _question(asked)])
     messages.append(("user", framed))
     listed = [{"role": role, "content": content} for role, content in messages]
     return json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _before(asked: Asked) -> list[tuple[str, str]]:
+    """What was said before the question: as the client sent it, else the earlier turns."""
+    if asked.messages is not None:
+        return list(asked.messages)
+    return [said for turn in asked.earlier for said in (("user", turn.question), ("assistant", _said(turn)))]
 
 
 def _system(asked: Asked) -> str:

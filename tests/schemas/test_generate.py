@@ -72,12 +72,12 @@ def test_a_committed_version_that_was_edited_or_removed_is_refused_and_not_liste
 
 def test_a_new_version_is_listed_when_it_is_written(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(FOLDER, tmp_path / "avro"))
-    (folder / "TurnRequested.v1.avsc").unlink()
+    (folder / "GroupDeleted.v1.avsc").unlink()
     listed = (folder / "versions.txt").read_text().splitlines()
-    (without,) = [line for line in listed if line.startswith("TurnRequested ")]
+    (without,) = [line for line in listed if line.startswith("GroupDeleted ")]
     (folder / "versions.txt").write_text("".join(f"{line}\n" for line in listed if line != without))
     assert drift(write=False, folder=folder) == [
-        "TurnRequested: the class is newer than its schema; run `make generate`"
+        "GroupDeleted: the class is newer than its schema; run `make generate`"
     ]
     assert drift(write=True, folder=folder) == []
     assert (folder / "versions.txt").read_text().splitlines()[-1] == without

@@ -203,8 +203,8 @@ async def test_the_stream_tells_of_the_search_and_a_late_reader_hears_the_same(a
 
 
 async def test_a_short_question_is_searched_for_with_the_one_before_it() -> None:
-    before = [Earlier(question="How long may the pump run?", answer="", status="completed")]
+    before = "How long may the pump run?"
     assert query_of("And the roof?", before) == "How long may the pump run?\nAnd the roof?"
-    assert query_of("And the roof?", []) == "And the roof?"
+    assert query_of("And the roof?", None) == "And the roof?"
     long = "And how long may the roof of the hall be used before it is made anew?"
     assert query_of(long, before) == long

@@ -1,0 +1,236 @@
+"""OpenAI's own client against a running API: chat, stream, errors, leaving, trying again, embeddings."""
+
+import asyncio
+import base64
+import struct
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import pytest_asyncio
+
+from infra.settings import Settings
+from tests.api.house import House, open_house
+from tests.chatting import answering, follow, joined, turn, words
+from tests.servers import Servers
+
+GONE_SECONDS = 1.0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(settings: Settings) -> AsyncIterator[House]:
+    """A house whose questions are answered, and that waits for readers a second only."""
+    limits = settings.limits.model_copy(update={"reader_gone_seconds": GONE_SECONDS})
+    settings = settings.model_copy(update={"limits": limits})
+    async with open_house(settings) as opened, answering(settings):
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def anna(house: House) -> httpx.AsyncClient:
+    """Somebody who asks."""
+    return await house.user("anna")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sdk(house: House, anna: httpx.AsyncClient) -> AsyncIterator[openai.AsyncOpenAI]:
+    """OpenAI's client, with her key."""
+    key = anna.headers["authorization"].removeprefix("Bearer ")
+    async with openai.AsyncOpenAI(api_key=key, base_url=f"{house.url}/v1", max_retries=0) as client:
+        yield client
+
+
+def asking(text: str) -> Any:
+    return [{"role": "system", "content": "Be short."}, {"role": "user", "content": text}]
+
+
+async def test_a_whole_answer(sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient) -> None:
+    raw = await sdk.chat.completions.with_raw_response.create(
+        model="words",
+        messages=asking("words: count=20 delay_ms=1"),
+        temperature=0.5,
+        max_completion_tokens=1000,
+        user="somebody",
+        metadata={"case": "first"},
+    )
+    answer = raw.parse()
+    assert answer.choices[0].message.content == words(20)
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+    kept = await turn(anna, raw.headers["x-turnlog-turn"])
+    assert (kept["status"], kept["answer"], kept["conversation_id"]) == ("completed", words(20), kept["turn_id"])
+
+
+async def test_a_stream_with_usage(sdk: openai.AsyncOpenAI) -> None:
+    stream = await sdk.chat.completions.create(
+        model="words",
+        messages=asking("words: count=30 delay_ms=2"),
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = [chunk async for chunk in stream]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == words(30)
+    assert chunks[-1].usage is not None
+    assert chunks[-2].choices[0].finish_reason == "stop"
+
+
+async def test_the_streaming_helper(sdk: openai.AsyncOpenAI) -> None:
+    async with sdk.chat.completions.stream(
+        model="words",
+        messages=asking("words: count=10 delay_ms=1"),
+    ) as stream:
+        final = await stream.get_final_completion()
+    assert final.choices[0].message.content == words(10)
+
+
+async def test_max_tokens_ends_the_answer_with_length(sdk: openai.AsyncOpenAI) -> None:
+    answer = await sdk.chat.completions.create(
+        model="words",
+        messages=asking("words: count=50 delay_ms=1"),
+        max_tokens=5,
+    )
+    assert answer.choices[0].message.content == words(5)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"temperature": 3}, "temperature"),
+        ({"seed": 2**70}, "seed"),
+        ({"made_up": 1}, "made_up"),
+        ({"messages": [{"role": "assistant", "content": "so"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content"),
+        ({"max_tokens": 1, "max_completion_tokens": 2}, "max_tokens"),
+    ],
+)
+async def test_what_is_not_supported_is_an_error_in_their_shape(
+    anna: httpx.AsyncClient, body: dict[str, object], param: str
+) -> None:
+    asked = {"model": "words", "messages": asking("words: count=1")} | body
+    answer = await anna.post("/v1/chat/completions", json=asked)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["param"].startswith(param)
+    assert error["message"]
+
+
+async def test_a_model_that_is_not_there_and_a_key_that_is_not_known(sdk: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="there are answerer, words"):
+        await sdk.chat.completions.create(model="gpt", messages=asking("?"))
+    with pytest.raises(openai.AuthenticationError):
+        await sdk.with_options(api_key="tl_wrong").models.list()
+    with pytest.raises(openai.NotFoundError):
+        await sdk.models.retrieve("gpt")
+    assert {model.id async for model in sdk.models.list()} == {"answerer", "words"}
+
+
+async def leave(sdk: openai.AsyncOpenAI, asked: str, **headers: str) -> str:
+    """Asks, and goes after the first words; gives the turn."""
+    stream: Any = await sdk.chat.completions.create(
+        model="words",
+        messages=asking(asked),
+        stream=True,
+        extra_headers=headers,
+    )
+    turn_id = str(stream.response.headers["x-turnlog-turn"])
+    async for chunk in stream:
+        if chunk.choices and chunk.choices[0].delta.content:
+            break
+    await stream.close()
+    return turn_id
+
+
+async def test_a_reader_that_leaves_stops_the_model(
+    sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient, servers: Servers
+) -> None:
+    turn_id = await leave(sdk, "words: count=3000 delay_ms=10")
+    async with asyncio.timeout(20):
+        while (kept := await turn(anna, turn_id))["status"] == "running":
+            await asyncio.sleep(0.1)
+        while "cancelled after" not in (noted := noted_of(servers, turn_id)):
+            await asyncio.sleep(0.1)
+    assert kept["status"] == "stopped"
+    assert words(3000).startswith(kept["answer"])
+    assert "finished" not in noted
+
+
+async def test_a_caller_of_a_whole_answer_that_leaves_stops_the_model(
+    anna: httpx.AsyncClient, servers: Servers
+) -> None:
+    asked = {"model": "words", "messages": asking("words: count=3000 delay_ms=10 marker=hung-up")}
+    with pytest.raises(httpx.ReadTimeout):
+        await anna.post("/v1/chat/completions", json=asked, timeout=1)
+    async with asyncio.timeout(20):
+        while "cancelled after" not in noted_of(servers, "marker=hung-up"):
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("header", ["x-turnlog-detach", "idempotency-key"])
+async def test_whoever_says_so_may_leave_and_read_the_rest_later(
+    sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient, header: str
+) -> None:
+    turn_id = await leave(sdk, "words: count=300 delay_ms=10", **{header: "true"})
+    await asyncio.sleep(2 * GONE_SECONDS)
+    heard = await follow(anna, turn_id)
+    assert joined(heard) == words(300)
+    assert heard[-1].data["status"] == "completed"
+
+
+async def test_somebody_who_reads_on_in_time_keeps_the_answer_going(
+    sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient
+) -> None:
+    heard = await follow(anna, await leave(sdk, "words: count=300 delay_ms=10"))
+    assert joined(heard) == words(300)
+
+
+async def test_trying_again_with_the_same_key_is_the_same_turn(sdk: openai.AsyncOpenAI) -> None:
+    made = [
+        await sdk.chat.completions.create(
+            model="words",
+            messages=asking("words: count=10"),
+            extra_headers={"idempotency-key": "again"},
+        )
+        for _ in range(2)
+    ]
+    assert made[0].id == made[1].id
+    assert [one.choices[0].message.content for one in made] == [words(10)] * 2
+
+
+async def test_embeddings(sdk: openai.AsyncOpenAI) -> None:
+    one = await sdk.embeddings.create(model="embedder", input="The pump runs ten hours.", encoding_format="float")
+    same = await sdk.embeddings.create(model="embedder", input=["Something else.", "The pump runs ten hours."])
+    vector = one.data[0].embedding
+    assert len(vector) == 384
+    assert abs(sum(number * number for number in vector) - 1) < 1e-3
+    assert same.data[1].embedding == pytest.approx(vector, abs=1e-6)
+    assert one.usage.prompt_tokens == 6
+    raw = await sdk.embeddings.with_raw_response.create(model="embedder", input="x", encoding_format="base64")
+    bytes_of = base64.b64decode(raw.http_response.json()["data"][0]["embedding"])
+    assert len(struct.unpack("<384f", bytes_of)) == 384
+
+
+async def test_what_cannot_be_embedded_is_refused(sdk: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="input"):
+        await sdk.embeddings.create(model="embedder", input=[[1, 2, 3]])
+    with pytest.raises(openai.BadRequestError, match="254"):
+        await sdk.embeddings.create(model="embedder", input="word " * 300)
+    with pytest.raises(openai.BadRequestError, match="empty"):
+        await sdk.embeddings.create(model="embedder", input=["", "x"])
+    with pytest.raises(openai.BadRequestError, match="384"):
+        await sdk.embeddings.create(model="embedder", input="x", dimensions=100)
+    with pytest.raises(openai.NotFoundError):
+        await sdk.embeddings.create(model="ada", input="x")
+
+
+def noted_of(servers: Servers, what: str) -> str:
+    """The model's own lines about a turn, or a marker."""
+    return "".join(line for line in servers.words_log.read_text().splitlines(True) if what in line)
