@@ -28,7 +28,7 @@ async def measure_publish(target: Target, given: argparse.Namespace) -> Rows:
 
 async def measure_ingest(target: Target, _: argparse.Namespace) -> Rows:
     """A backlog of passages of about 200 tokens."""
-    return [await documents.ingest(target, 300)]
+    return [await documents.ingest(target, 300, 1), await documents.ingest(target, 15, 20)]
 
 
 async def measure_questions(target: Target, _: argparse.Namespace) -> Rows:

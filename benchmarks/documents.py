@@ -25,6 +25,7 @@ WORDS = [
     "bridge", "station", "gravel", "whistle", "feather", "saddle", "thunder", "canvas", "pepper", "island",
 ]  # fmt: skip
 LOOKED_FOR = 20
+BARE = 200
 
 
 def passage(words: int) -> str:
@@ -40,6 +41,7 @@ class Inbox:
         self.collection = f"bench-{uuid.uuid4().hex[:8]}"
         self.sent: dict[str, float] = {}
         self.indexed: dict[str, float] = {}
+        self.passages = 0
 
     async def publish(self, text: str, title: str | None = None) -> str:
         """Sends a document; its clock starts before the broker has it."""
@@ -60,6 +62,7 @@ class Inbox:
             if isinstance(event, DocumentFailed) and event.document_id in self.sent:
                 raise RuntimeError(event.reason)
             if isinstance(event, DocumentIndexed) and event.document_id in self.sent:
+                self.passages += event.passages if event.document_id not in self.indexed else 0
                 self.indexed.setdefault(event.document_id, time.perf_counter())
 
     async def all_indexed(self, within_seconds: float) -> None:
@@ -128,21 +131,23 @@ async def _is_found(target: Target, box: Inbox, document_id: str, word: str) -> 
     return [passage["document_id"] for passage in found["passages"]] == [document_id]
 
 
-async def ingest(target: Target, documents: int) -> dict[str, Any]:
+async def ingest(target: Target, documents: int, passages_each: int) -> dict[str, Any]:
     """Passages a second of a backlog, beside the embedder alone on texts of the same kind."""
     async with Embedder.open(target.settings) as embedder:
-        texts = [passage(180) for _ in range(documents)]
+        texts = [passage(180) for _ in range(BARE)]
         started = time.perf_counter()
         await _embed_two_at_a_time(embedder, texts)
-        bare = documents / (time.perf_counter() - started)
+        bare = BARE / (time.perf_counter() - started)
     async with inbox(target) as box:
         started = time.perf_counter()
         for _ in range(documents):
-            await box.publish(passage(180))
+            await box.publish("\n\n".join(passage(180) for _ in range(passages_each)))
         await box.all_indexed(600)
-        ours = documents / (max(box.indexed.values()) - started)
+        ours = box.passages / (max(box.indexed.values()) - started)
+        passages = box.passages
     return {
-        "passages": documents,
+        "documents": documents,
+        "passages": passages,
         "passages_per_s": round(ours, 1),
         "bare_per_s": round(bare, 1),
         "ratio": round(ours / bare, 3),

@@ -59,8 +59,6 @@ class History:
 
     async def before(self, user_id: str, conversation_id: str, parent_turn_id: str | None) -> list[Earlier]:
         """The turns up to a parent, oldest first; raises Unavailable, or Refused (the conversation was deleted)."""
-        async with session(self._pool, user_id, [f"user:{user_id}"]) as db:
-            await _refuse_deleted(db, conversation_id)
         found: list[Earlier] = []
         at = parent_turn_id
         while at is not None and len(found) < LONGEST:

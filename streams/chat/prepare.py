@@ -44,7 +44,7 @@ class Found:
     retrieved: Retrieved
 
 
-PermissionsOf = Callable[[str], Awaitable[Permissions]]
+PermissionsOf = Callable[[str, str], Awaitable[Permissions]]
 Search = Callable[[Look], Awaitable[Found]]
 
 
@@ -74,7 +74,7 @@ class Prepare:
         """Fills in what the attempt shows its model; raises Unavailable, Refused or Invalid."""
         event, claim, alias = attempt.event, attempt.claim, attempt.alias
         assert alias is not None
-        attempt.permissions = await self._permissions_of(event.user_id)
+        attempt.permissions = await self._permissions_of(event.user_id, event.conversation_id)
         attempt.question = (await self._objects.read(event.question)).decode()
         earlier = await self._history.before(event.user_id, event.conversation_id, claim.parent_turn_id)
         messages = await self._messages(event)
