@@ -28,9 +28,12 @@ KeyPath = Annotated[str, Path(alias="key_id", pattern=KEY_ID)]
 
 
 class Body(BaseModel):
-    """What a request sends: a field that nobody knows is an error, not a silence."""
+    """What a request sends: a field that nobody knows is an error, not a silence; so is text that is no Unicode.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A bound, be it 0, makes pydantic read every string as UTF-8, which half a surrogate pair is not.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=0)
 
 
 class Page(BaseModel):

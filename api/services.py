@@ -1,9 +1,10 @@
 """What the routes stand on, opened once: the only place of the API that opens adapters."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from prometheus_client import Gauge
@@ -29,6 +30,32 @@ from topics.catalogue import ANSWERS_LIVE, OURS
 POOL = 8
 
 
+class Background:
+    """What goes on after an answer was given, at most until the replica ends."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls) -> AsyncIterator["Background"]:
+        """At the end whatever still runs is cancelled."""
+        background = cls()
+        try:
+            yield background
+        finally:
+            tasks = list(background._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs it beside everything else."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
 @dataclass(frozen=True)
 class Services:
     """Open adapters. `db` is a pool of the role `api`: it sees nothing but through `api.auth.reading`."""
@@ -47,6 +74,7 @@ class Services:
     live: LiveAnswers
     search: Search
     embedder: Embedder
+    background: Background
 
 
 @asynccontextmanager
@@ -90,6 +118,7 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
             live,
             search,
             embedder,
+            await stack.enter_async_context(Background.open()),
         )
 
 

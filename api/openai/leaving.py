@@ -12,17 +12,10 @@ from infra.waiting import backoff_seconds
 from schemas.errors import Unavailable
 
 log = structlog.get_logger()
-_leaving: set[asyncio.Task[None]] = set()
 
 
-def stop_unless_read(services: Services, caller: Caller, turn_id: str, conversation_id: str) -> None:
+async def stop_unless_read(services: Services, caller: Caller, turn_id: str, conversation_id: str) -> None:
     """Looks in some seconds whether anybody reads the turn, at any replica, and stops it when nobody does."""
-    task = asyncio.create_task(_stop(services, caller, turn_id, conversation_id))
-    _leaving.add(task)
-    task.add_done_callback(_leaving.discard)
-
-
-async def _stop(services: Services, caller: Caller, turn_id: str, conversation_id: str) -> None:
     seconds, tried = services.settings.limits.reader_gone_seconds, 0
     await asyncio.sleep(seconds)
     while True:

@@ -145,7 +145,7 @@ def turn_of(asked: CompletionRequest, services: Services) -> tuple[Question, Bef
 
 def _left(services: Services, caller: Caller, accepted: Accepted, completion: Completion) -> None:
     if not completion.over:
-        stop_unless_read(services, caller, accepted.reference, accepted.record_key)
+        services.background.start(stop_unless_read(services, caller, accepted.reference, accepted.record_key))
 
 
 async def _unless_gone(request: Request, whole: Any) -> Any:

@@ -7,7 +7,7 @@ taught, in `Belongings.words` when it identifies something of somebody's, in HAR
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -24,36 +24,64 @@ from tests.api.belongings import DOCUMENT, NOTHING, Belongings, settle
 from tests.api.house import EVERYTHING, House, superuser
 from tests.api.walking import Call, Json, Untaught, Words, calls
 
+MESSAGE = {"role": "user", "content": "who?"}
 HARMLESS: dict[str, Any] = {
     "after": "",
     "by": "both",
     "cursor": "",
     "deadline_seconds": 60,
+    "dimensions": 384,
     "document_id": DOCUMENT,  # a name within its collection
     "enabled": True,
+    "encoding_format": "float",
     "expires_at": "2999-01-01T00:00:00Z",
+    "frequency_penalty": 0,
     "idempotency-key": "once",
+    "input": "a text",
     "last-event-id": "0.0.0",
     "last_event_id": "0.0.0",
     "limit": 10,
+    "logit_bias": {},
+    "logprobs": False,
+    "max_completion_tokens": 5,
     "max_tokens": 5,
+    "messages": [MESSAGE],
+    "metadata": {"a": "b"},
     "model": "answerer",
+    "n": 1,
     "name": "a name",
+    "parallel_tool_calls": False,
     "passages": 1,
+    "presence_penalty": 0,
     "query": "who?",
     "question": "who?",
     "requests_per_minute": 1,
+    "response_format": {"type": "text"},
     "scopes": ["search"],
     "seed": 1,
     "service": False,
+    "service_tier": "auto",
     "source_version": 1,
     "stop": ["."],
+    "store": False,
+    "stream": True,
+    "stream_options": {"include_usage": True},
     "temperature": 0,
     "title": "a title",
+    "tool_choice": "none",
+    "tools": [],
     "top_p": 1,
     "turns_in_flight": 1,
     "url": "https://example.org/",
+    "user": "somebody",
     "wait": "searchable",
+    "x-turnlog-detach": "true",
+}
+SAID_TOO: dict[
+    str, dict[str, Any]
+] = {  # nobody answers here, so a completion is only begun; and vectors come from one model
+    "/v1/chat/completions": {"stream": True},
+    "/v1/embeddings": {"model": "embedder"},
 }
 ODD = [
     "",
@@ -72,6 +100,8 @@ ODD = [
     None,
     [],
     [None],
+    [MESSAGE | {"content": "\0\ud800"}],
+    [MESSAGE | {"content": []}],
     {"a": {}},
     True,
 ]
@@ -238,6 +268,8 @@ async def test_a_stranger_changes_no_row_of_any_table_and_forges_none(walk: Walk
 
 async def ask(client: httpx.AsyncClient, call: Call) -> httpx.Response:
     """The answer; of a stream only its head."""
+    too = {name: value for name, value in SAID_TOO.get(call.template, {}).items() if call.slot != f"body {name}"}
+    call = replace(call, body=call.body | too) if too else call
     async with client.stream(call.method, call.url, **call.arguments) as answer:
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
             answer._content = b""
