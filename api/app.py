@@ -25,13 +25,15 @@ from api.routes import (
     users,
 )
 from api.services import Services, open_services
+from infra.garbage import collect_seldom
 from infra.health import Health
 from infra.metrics import exposition, new_registry
 from infra.settings import Settings
 
 ROUTERS = (
+    turns.router, openai.router,  # asked most: each request looks for its route from the first one on
     me.router, keys.router, users.router, groups.router, collections.router, models.router, conversations.router,
-    turns.router, search.router, documents.router, objects.router, openai.router,
+    search.router, documents.router, objects.router,
 )  # fmt: skip
 WATCH_SECONDS = 1
 ABOUT = """Chat and retrieval as one event pipeline. Say who you are with `Authorization: Bearer tl_...`.
@@ -76,6 +78,7 @@ def create_app(settings: Settings, failed: Callable[[BaseException], None] | Non
 async def _serve(app: FastAPI, settings: Settings, health: Health) -> None:
     async with open_services(settings, health) as services:
         app.state.services = services
+        collect_seldom()
         health.there("api")
         log.info("ready")
         try:

@@ -22,7 +22,7 @@ async def authenticated(request: Request, services: Opened, _key: Bearer) -> Cal
     """
     caller = await authenticate(services, request.headers.get("authorization", ""))
     await services.rates.take(caller)
-    if "x-turnlog-after" in request.headers or "after" in request.query_params:
+    if "x-turnlog-after" in request.headers or (request.scope["query_string"] and "after" in request.query_params):
         await wait_if_asked(services, request)
         caller = await authenticate(services, request.headers.get("authorization", ""))
     return caller

@@ -14,6 +14,7 @@ import structlog
 import uvloop
 
 from infra import logs
+from infra.garbage import collect_seldom
 from infra.health import Health, serve_health
 from infra.kafka.publisher import Publisher
 from infra.metrics import new_registry
@@ -53,6 +54,7 @@ async def serve(name: str, open_pipeline: Open, settings: Settings) -> int:
         except Invalid as exc:
             log.error("cannot start", reason=str(exc))
             return EX_CONFIG
+        collect_seldom()
         return 0 if worker is None else await worker.run(stop)
 
 

@@ -14,15 +14,16 @@ from fastapi.responses import Response
 
 from api.accept import Accepted, digest_of, idempotency_key
 from api.ask import Asked, AskedParameters, Before, Question, ask
-from api.auth import Authenticated, Chats, require
+from api.auth import Authenticated, Chats, authenticated, require
 from api.caller import Caller
 from api.limits import check_question
 from api.openai.completion import Completion
 from api.openai.leaving import stop_unless_read
 from api.openai.shapes import CompletionRequest, EmbeddingRequest
 from api.problems import Problem
+from api.quick import plain_body, quick
 from api.routes.turns import IdempotencyKey
-from api.services import Opened, Services
+from api.services import Opened, Services, opened
 from api.stream.frames import Place
 from infra.triton.tokens import PASSAGE_TOKENS, Tokens
 from schemas.turns import Label
@@ -33,7 +34,6 @@ INPUTS = 2048
 Detach = Annotated[bool, Header(alias="x-turnlog-detach", description="answer to the end though nobody reads")]
 
 
-@router.post("/chat/completions")
 async def complete(
     asked: CompletionRequest,
     request: Request,
@@ -78,6 +78,19 @@ async def complete(
         )
         whole = await _unless_gone(request, completion.whole(frames))
     return Response(orjson.dumps(whole), 200, head, "application/json")
+
+
+async def _complete_quickly(request: Request) -> Response | None:
+    asked = await plain_body(request, CompletionRequest)
+    if asked is None or "x-turnlog-detach" in request.headers:
+        return None
+    services = await opened(request)
+    caller = await authenticated(request, services, None)
+    require(caller, "chat")
+    return await complete(asked, request, caller, services, request.headers.get("idempotency-key"))
+
+
+router.add_api_route("/chat/completions", complete, methods=["POST"], route_class_override=quick(_complete_quickly))
 
 
 @router.post("/embeddings")

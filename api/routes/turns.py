@@ -1,6 +1,7 @@
 """/v1/turns: ask, follow, stop, look."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -11,12 +12,13 @@ from starlette.datastructures import Headers
 
 from api.accept import Command, digest_of, idempotency_key
 from api.ask import UUID, Asked, Question, ask
-from api.auth import Chats
+from api.auth import Chats, authenticated, require
 from api.caller import Caller
 from api.consistency import POSITION
 from api.fields import Moment
 from api.problems import not_found
-from api.services import Opened, Services
+from api.quick import plain_body, quick
+from api.services import Opened, Services, opened
 from api.stream.frames import Place
 from infra.postgres.pool import connection
 from schemas.event import Content, uuid7
@@ -82,7 +84,6 @@ class Turn(BaseModel):
     timings: dict[str, Any] | None
 
 
-@router.post("/conversations/{conversation_id}/turns", status_code=202, response_model=Accepted)
 async def ask_turn(
     conversation_id: ConversationPath,
     question: Question,
@@ -110,6 +111,27 @@ async def ask_turn(
         events=f"/v1/turns/{turn_id}/events",
     )
     return Response(body.model_dump_json(), 202, head, "application/json")
+
+
+async def _ask_quickly(request: Request) -> Response | None:
+    conversation_id, question = request.path_params["conversation_id"], await plain_body(request, Question)
+    if question is None or not re.fullmatch(UUID, conversation_id):
+        return None
+    services = await opened(request)
+    caller = await authenticated(request, services, None)
+    require(caller, "chat")
+    key = request.headers.get("idempotency-key")
+    return await ask_turn(conversation_id, question, request, caller, services, key)
+
+
+router.add_api_route(
+    "/conversations/{conversation_id}/turns",
+    ask_turn,
+    methods=["POST"],
+    status_code=202,
+    response_model=Accepted,
+    route_class_override=quick(_ask_quickly),
+)
 
 
 @router.get("/turns/{turn_id}/events", response_class=Response)

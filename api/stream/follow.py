@@ -36,23 +36,25 @@ class Reader:
             yield Place().frame("queued", {})
         look = not new and (self._answer.blind or self._place.attempt > 0 or not self._answer.items)
         while True:
+            looking, look = look, False
             if frames := self._seen():
                 yield frames
             if self._is_whole() or self._untold_seconds > UNTOLD_SECONDS:
                 yield self._end()
                 return
             sealed = self._sealed_elsewhere()
-            if (look or sealed) and (told := await self._look()):
+            if (looking or sealed) and (told := await self._look()):
                 for frame in rest(told, self._place):
                     yield frame
                 return
             if waits := self._waits():
                 yield waits
-            look = False
             if sealed:
                 await asyncio.sleep(LOOK_SECONDS)
                 self._untold_seconds += 0 if self._missing else LOOK_SECONDS
-            elif not frames and not await self._answer.changed():
+            elif frames or looking or waits:
+                continue  # while that went on, more may have come
+            elif not await self._answer.changed():
                 yield PING
                 look = True  # in case its end was never heard of here
 

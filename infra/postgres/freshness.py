@@ -33,6 +33,7 @@ class Freshness:
     def __init__(self) -> None:
         self._folded: Offsets = {}
         self._highest: Offsets = {}
+        self.went_back = False  # the database was lost, and the views have not yet folded again what they once had
         self._changed = asyncio.Event()
         self._listeners: list[Callable[[frozenset[str]], None]] = []
 
@@ -54,11 +55,6 @@ class Freshness:
     def on_change(self, listener: Callable[[frozenset[str]], None]) -> None:
         """Calls `listener` with the topics that were folded; after an interruption with all of them."""
         self._listeners.append(listener)
-
-    @property
-    def went_back(self) -> bool:
-        """Whether the database was lost and the views have not yet folded again what they once had."""
-        return any(offset > self._folded.get(place, 0) for place, offset in self._highest.items())
 
     def offsets(self, topics: Iterable[Topic]) -> Offsets:
         """The next offset to fold of each partition of some topics."""
@@ -104,7 +100,8 @@ class Freshness:
 
     def _learn(self, offsets: Offsets, *, anew: bool = False) -> None:
         self._folded = offsets if anew else self._folded | offsets
-        if self.behind(self._highest) == 0:
+        self.went_back = self.behind(self._highest) > 0
+        if not self.went_back:
             self._highest = dict(self._folded)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -1,5 +1,6 @@
 """The embedder's tokens, counted where texts are cut: by the same tokenizer.json that the embedder reads."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -7,6 +8,7 @@ from tokenizers import Tokenizer
 from schemas.errors import Invalid
 
 PASSAGE_TOKENS = 254  # the embedder reads 256, two of which mark begin and end
+REMEMBERED, REMEMBERED_CHARACTERS = 1000, 16_000  # counts, of texts of at most so many characters
 
 
 class Tokens:
@@ -16,6 +18,7 @@ class Tokens:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self._counted = lru_cache(REMEMBERED)(self._count)  # turns of a conversation are counted again and again
 
     @classmethod
     def read(cls, path: Path) -> "Tokens":
@@ -26,6 +29,9 @@ class Tokens:
 
     def count(self, text: str) -> int:
         """How many tokens the text is."""
+        return self._counted(text) if len(text) <= REMEMBERED_CHARACTERS else self._count(text)
+
+    def _count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def spans(self, text: str) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from streams.chat.fail_turn import fail_turn, fail_unreadable
 from streams.chat.history import History
 from streams.chat.places import Places
 from streams.chat.prepare import Prepare
-from streams.chat.retrieve import open_search, permissions_of
+from streams.chat.retrieve import open_search
 from streams.chat.sealed import Reached, Say, nothing_happens
 from streams.chat.stops import Stops
 from streams.chat.turns import Turns
@@ -37,11 +37,10 @@ async def open_chat(tools: Tools, reached: Reached = nothing_happens) -> AsyncIt
         await until_fresh(settings, freshness)
         recorded = await end_offsets(settings, (TURNS, ANSWERS))
         await freshness.wait_for_all(recorded, None)  # what has its record already is not answered again
-        turns = await stack.enter_async_context(Turns.open(claims))
+        turns = await stack.enter_async_context(Turns.open(claims, freshness))
         providers = await stack.enter_async_context(open_providers(settings, models))
         search = await stack.enter_async_context(open_search(settings, reading))
         history = History(reading, tools.objects)
-        permissions = partial(permissions_of, claims, freshness)
         count = Tokens.read(settings.embedder_tokenizer).count
         chat = Chat(
             limits=settings.limits,
@@ -54,7 +53,7 @@ async def open_chat(tools: Tools, reached: Reached = nothing_happens) -> AsyncIt
             stops=await stack.enter_async_context(Stops.open(settings, turns)),
             places=Places(models),
             history=history,
-            prepare=Prepare(settings.limits, tools.objects, permissions, history, providers, search, count),
+            prepare=Prepare(settings.limits, tools.objects, turns.rights, history, providers, search, count),
             say=Say(tools.publisher, reached),
             reached=reached,
         )

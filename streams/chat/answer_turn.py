@@ -87,9 +87,8 @@ async def _try(
 ) -> None:
     """One attempt, from its claim to its end on the log; raises AttemptOver."""
     await chat.reached("claimed")
-    attempt = Attempt(
-        asked, claim, chat.models.aliases.get(asked.event.model), LiveStream(chat.publisher, claim, asked.partition)
-    )
+    alias = chat.models.aliases.get(asked.event.model)
+    attempt = Attempt(asked, claim, alias, LiveStream(chat.publisher, claim, asked.partition), claim.rights)
     if claim.stopped:
         ending.now("stopped")
     outcome = await _outcome(attempt, chat, ending, place, patience)

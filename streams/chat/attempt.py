@@ -8,6 +8,7 @@ from schemas.answers import Citation, Permissions, Retrieved, ShownPassage, Usag
 from schemas.turns import Parameters, TurnRequested
 from streams.chat.live_stream import LiveStream
 from streams.chat.prompt import Prompt
+from streams.chat.rights import Rights
 from streams.chat.turns import Claim
 
 
@@ -19,6 +20,7 @@ class Attempt:
     claim: Claim
     alias: Alias | None
     stream: LiveStream
+    rights: Rights | None  # as the claim found them; None: they were used, so ask anew
     question: str = ""
     parameters: Parameters = field(default_factory=Parameters)
     permissions: Permissions | None = None

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from infra.objects import Objects
 from infra.providers.provider import Provider
 from infra.settings import Limits
-from schemas.answers import Permissions, Retrieved, ShownPassage
+from schemas.answers import Retrieved, ShownPassage
 from schemas.event import now_ms
 from schemas.turns import TurnRequested
 from streams.chat.attempt import Attempt
 from streams.chat.history import History
 from streams.chat.prompt import Asked, Count, Earlier, Quoted, build
+from streams.chat.rights import Rights
 
 SHORT_CHARACTERS = 60  # "And in Spain?" means nothing to a search without the question before it
 
@@ -44,7 +45,7 @@ class Found:
     retrieved: Retrieved
 
 
-PermissionsOf = Callable[[str, str], Awaitable[Permissions]]
+RightsOf = Callable[[str, str], Awaitable[Rights]]
 Search = Callable[[Look], Awaitable[Found]]
 
 
@@ -55,13 +56,13 @@ class Prepare:
         self,
         limits: Limits,
         objects: Objects,
-        permissions_of: PermissionsOf,
+        rights_of: RightsOf,
         history: History,
         providers: Mapping[str, Provider],
         search: Search,
         count: Count,
     ) -> None:
-        self._limits, self._objects, self._permissions_of, self._history = limits, objects, permissions_of, history
+        self._limits, self._objects, self._rights_of, self._history = limits, objects, rights_of, history
         self._providers, self._search, self._count = providers, search, count
 
     def passages(self, attempt: Attempt) -> int:
@@ -74,7 +75,9 @@ class Prepare:
         """Fills in what the attempt shows its model; raises Unavailable, Refused or Invalid."""
         event, claim, alias = attempt.event, attempt.claim, attempt.alias
         assert alias is not None
-        attempt.permissions = await self._permissions_of(event.user_id, event.conversation_id)
+        rights, attempt.rights = attempt.rights, None
+        rights = rights or await self._rights_of(event.user_id, event.conversation_id)
+        attempt.permissions = rights.of(event.user_id)
         attempt.question = (await self._objects.read(event.question)).decode()
         earlier = await self._history.before(event.user_id, event.conversation_id, claim.parent_turn_id)
         messages = await self._messages(event)

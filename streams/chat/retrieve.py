@@ -3,19 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from infra.postgres.freshness import Freshness
-from infra.postgres.pool import Pool, connection
+from infra.postgres.pool import Pool
 from infra.settings import Settings
 from retrieval.search import FoundPassage, Question
 from retrieval.search import Search as Passages
-from schemas.answers import Permissions, Retrieved, ShownPassage, ViewOffset
-from schemas.errors import Refused
+from schemas.answers import Retrieved, ShownPassage
 from schemas.event import Content
 from streams.chat.prepare import Found, Look, Passage, Search
 from streams.chat.prompt import Quoted
-from topics.catalogue import ACCESS_CHANGES, DOCUMENTS
-
-RIGHTS = "select app.principals_of(%s), app.is_deleted_conversation(%s)"  # one round trip: every turn asks
 
 
 @asynccontextmanager
@@ -58,19 +53,3 @@ def passage_of(found: FoundPassage) -> Passage:
         score_vector=hit.meaning,
     )
     return Passage(quoted, shown)
-
-
-async def permissions_of(claims: Pool, freshness: Freshness, user_id: str, conversation_id: str) -> Permissions:
-    """What a user may read now, and how fresh the views are that say so.
-
-    Raises Refused for nobody, and in a conversation that was deleted.
-    """
-    folded = freshness.offsets((ACCESS_CHANGES, DOCUMENTS))
-    async with connection(claims) as db:
-        row = await (await db.execute(RIGHTS, [user_id, conversation_id])).fetchone()
-    if row is None or not row[0]:
-        raise Refused("there is no such user, or it is switched off")
-    if row[1]:
-        raise Refused("the conversation was deleted")
-    views = [ViewOffset(topic=topic, partition=n, offset=offset) for (topic, n), offset in sorted(folded.items())]
-    return Permissions(user_id=user_id, principals=sorted(row[0]), views=views)

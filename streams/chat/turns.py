@@ -10,12 +10,15 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from infra.kafka.records import Received
+from infra.postgres.freshness import Freshness, Offsets
 from infra.postgres.pool import Pool, connection
 from schemas.answers import AnswerRecorded
 from schemas.codec import Encoded
 from schemas.errors import Unavailable
 from schemas.event import now_ms
 from schemas.turns import TurnRequested
+from streams.chat.rights import Rights
+from topics.catalogue import ACCESS_CHANGES, DOCUMENTS
 
 # The parent is fixed by the first claim: the one that was named, or the turn before this one in the conversation's log.
 CLAIM = """
@@ -38,7 +41,9 @@ on conflict (turn_id) do update set
   conversation_id = excluded.conversation_id, user_id = coalesce(excluded.user_id, t.user_id),
   log_offset = coalesce(t.log_offset, excluded.log_offset)
 where t.sealed_at is null
-returning attempt, tries, stop_requested_at is not null, parent_turn_id"""
+returning attempt, tries, stop_requested_at is not null, parent_turn_id,
+  app.principals_of(t.user_id), app.is_deleted_conversation(t.conversation_id)"""
+RIGHTS = "select app.principals_of(%s), app.is_deleted_conversation(%s)"
 LET_GO = "update state.turns set holding = false where turn_id = %s and attempt = %s and sealed_at is null"
 SEAL = """
 update state.turns set sealed_at = now(), holding = false,
@@ -67,6 +72,7 @@ class Claim:
     stopped: bool
     parent_turn_id: str | None
     claimed_at: int
+    rights: Rights
 
 
 @dataclass(frozen=True)
@@ -85,15 +91,15 @@ class Sealed:
 class Turns:
     """`state.turns`. There is no lease: whoever seals under the newest attempt wins, everybody else looks again."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, freshness: Freshness) -> None:
+        self._pool, self._freshness = pool, freshness
         self._letting_go: set[asyncio.Task[None]] = set()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, pool: Pool) -> AsyncIterator["Turns"]:
+    async def open(cls, pool: Pool, freshness: Freshness) -> AsyncIterator["Turns"]:
         """At the end it waits for the claims that were let go of."""
-        turns = cls(pool)
+        turns = cls(pool, freshness)
         yield turns
         if turns._letting_go:
             await asyncio.wait(turns._letting_go, timeout=5)
@@ -116,11 +122,25 @@ class Turns:
             "now": now,
         }
         while True:
+            folded = self._folded()
             row = await self._one(CLAIM, args)
             if row is not None:
-                return Claim(wanted.turn_id, wanted.conversation_id, row[0], row[1], row[2], row[3], now)
+                attempt, tries, stopped, parent, principals, deleted = row
+                rights = Rights(principals or (), deleted, folded)
+                return Claim(wanted.turn_id, wanted.conversation_id, attempt, tries, stopped, parent, now, rights)
             if (sealed := await self.sealed(wanted.turn_id)) is not None:
                 return sealed
+
+    async def rights(self, user_id: str, conversation_id: str) -> Rights:
+        """As they are now; raises Unavailable."""
+        folded = self._folded()
+        row = await self._one(RIGHTS, [user_id, conversation_id])
+        assert row is not None
+        principals, deleted = row
+        return Rights(principals or (), deleted, folded)
+
+    def _folded(self) -> Offsets:
+        return self._freshness.offsets((ACCESS_CHANGES, DOCUMENTS))
 
     async def let_go(self, claim: Claim) -> None:
         """This attempt ends in order, and is not counted as a try; raises Unavailable."""
@@ -170,7 +190,7 @@ class Turns:
         async with connection(self._pool) as db:
             return [turn_id async for (turn_id,) in await db.execute(STOPPED, [list(turn_ids)])]
 
-    async def _one(self, query: str, args: dict[str, Any]) -> tuple[Any, ...] | None:
+    async def _one(self, query: str, args: dict[str, Any] | list[Any]) -> tuple[Any, ...] | None:
         async with connection(self._pool) as db:
             return await (await db.execute(query.encode(), args)).fetchone()
 

@@ -9,6 +9,7 @@ import structlog
 import uvloop
 
 from infra import logs
+from infra.garbage import collect_seldom
 from infra.health import Health, serve_health
 from infra.metrics import new_registry
 from infra.settings import Settings
@@ -45,6 +46,7 @@ async def _fold(settings: Settings) -> None:
         if settings.health_port:
             await stack.enter_async_context(serve_health(health, settings.health_host, settings.health_port))
         folder = await stack.enter_async_context(open_folder(settings, health))
+        collect_seldom()
         await folder.run()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import orjson
 from hypothesis import given, settings
@@ -53,11 +53,13 @@ class Views:
 
     def __init__(self, told: Told | None = None) -> None:
         self.told, self.away, self.looks = told, False, 0
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def __call__(self) -> Told | None:
         self.looks += 1
         if self.away:
             raise Unavailable("postgres", "stopped")
+        self.meanwhile()
         return self.told
 
 
@@ -107,6 +109,20 @@ async def test_what_is_new_is_heard_at_once_and_nobody_looks_into_the_views() ->
     assert heard.text == "".join(PIECES)
     assert heard.frames[-1][1] == (7, 6, len("".join(PIECES)))
     assert views.looks == 0
+
+
+async def test_an_end_that_comes_while_somebody_looks_is_heard_at_once() -> None:
+    answer, views = Answer(), Views()
+    heard = Heard(answer, views, new=True)
+    *said, end = attempt(7)
+    for event in said:
+        answer.apply(event)
+    await heard.settle()
+    views.meanwhile = lambda: answer.apply(end)  # no record yet, and the end passes by during the look
+    answer.wake(False)
+    await heard.settle()
+    assert (views.looks, heard.kinds[-1]) == (1, "ended")
+    await asyncio.wait_for(heard.task, 1)
 
 
 async def test_a_gap_holds_until_the_next_attempt() -> None:

@@ -13,6 +13,7 @@ from schemas.turns import Parameters, TurnRequested
 from streams.chat.answer_turn import AttemptOver, answer_turn
 from streams.chat.ending import Ending
 from streams.chat.places import Places
+from streams.chat.rights import Rights
 from streams.chat.stops import Stops
 from streams.chat.turns import Claim
 from tests.examples import example
@@ -114,7 +115,16 @@ async def test_whoever_backs_off_after_an_attempt_that_broke_off_gives_its_place
     event = replace(example(TurnRequested), model="m", deadline=now_ms() + 60_000)
 
     async def claim(_: Any) -> Claim:
-        return Claim(event.turn_id, event.conversation_id, 1, 0, stopped=False, parent_turn_id=None, claimed_at=0)
+        return Claim(
+            event.turn_id,
+            event.conversation_id,
+            1,
+            0,
+            stopped=False,
+            parent_turn_id=None,
+            claimed_at=0,
+            rights=Rights((), False, {}),
+        )
 
     async def breaks_off(point: str) -> None:
         attempts.put_nowait(point)

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from infra.kafka.publisher import Publisher
 from infra.kafka.records import Received
+from infra.postgres.freshness import Freshness
 from infra.postgres.pool import open_pool
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
@@ -27,8 +28,9 @@ OFFSETS = count()
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def turns(settings: Settings) -> AsyncIterator[Turns]:
     """The claims of an installation."""
-    async with open_pool(settings, "chat", size=4) as pool, Turns.open(pool) as opened:
-        yield opened
+    async with open_pool(settings, "chat", size=4) as pool, Freshness.open(settings, "chat") as freshness:
+        async with Turns.open(pool, freshness) as opened:
+            yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import directive
 
 SEND_SECONDS = 0.0004  # sending one response, the server's part included
-ASK_SECONDS = 0.02  # asking whether a stream was cancelled is a round trip to the server
+ASK_SECONDS = 0.1  # asking whether a stream was cancelled is a round trip to the server, dear beside a word
 LONGEST_SLEEP_SECONDS = 0.25  # so that a stop is seen soon between words that are far apart
 MOST_AT_ONCE = 1000  # words in a response
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
