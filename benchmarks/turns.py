@@ -43,15 +43,19 @@ class Block:
 
 
 async def closed_loop(make: Callable[[], Awaitable[Turn]], clients: int, seconds: float) -> Block:
-    """`clients` callers, each asking again as soon as it has its answer, for some seconds."""
+    """`clients` callers, each asking again as soon as it has its answer, for some seconds.
+
+    They begin one after another over the length of a turn: a crowd of first questions is no steady load.
+    """
     block, turns = Block(), await asyncio.gather(*(make() for _ in range(clients)))
     started = time.perf_counter()
 
-    async def caller(turn: Turn) -> None:
+    async def caller(number: int, turn: Turn) -> None:
+        await asyncio.sleep(WORDS * DELAY_MS / 1000 * number / clients)
         while time.perf_counter() - started < seconds:
             block.note(await turn())
 
-    await asyncio.gather(*(caller(turn) for turn in turns))
+    await asyncio.gather(*(caller(number, turn) for number, turn in enumerate(turns)))
     block.seconds = time.perf_counter() - started
     return block
 
