@@ -104,7 +104,17 @@ def _prepare(local: Local) -> None:
 
 def _format(local: Local, properties: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}", "-c", str(properties)]
+    # Without an archive: it would write one of the few classes that it uses, and the broker would keep that one.
+    tool = [
+        "-XX:-AutoCreateSharedArchive",
+        "-XX:SharedArchiveFile=",
+        "kafka.tools.StorageTool",
+        "format",
+        "--ignore-formatted",
+        f"--cluster-id={cluster}",
+        "-c",
+        str(properties),
+    ]
     run(local, "kafka", [*_java(local), *tool])
 
 
