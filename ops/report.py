@@ -1,14 +1,18 @@
 """What a running stack tells people: addresses, what to try, and what each process takes."""
 
+import shlex
+
 from infra.local.ports import Ports
 from infra.local.supervisor import Supervisor
-from ops.installation import Installation
+from ops.installation import ROOT, Installation
 
 
 def addresses(installation: Installation) -> str:
     """Where everything is, and three things to try."""
     ports = installation.local.ports
     turnlog = ".venv/bin/turnlog"
+    if installation.folder != ROOT / ".turnlog":  # where the command looks for a key by itself
+        turnlog = f'TURNLOG_KEY="$(cat {shlex.quote(str(installation.key_file))})" {turnlog}'
     if ports.api != Ports().api:
         turnlog = f"TURNLOG_URL=http://127.0.0.1:{ports.api} {turnlog}"
     return f"""
