@@ -33,6 +33,7 @@ DESCRIBED: dict[str, Any] = {
 RETRY_SECONDS = 2
 OPENAI = ("/v1/chat/", "/v1/embeddings", "/v1/models")
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+UNNAMED = {499: "Client Closed Request"}  # nobody reads that; metrics count it
 KINDS = {400: "invalid", 413: "too-large"}
 
 
@@ -50,7 +51,7 @@ class Problem(Exception):
         """The HTTP response; at a path that OpenAI's clients ask, with what they read, too."""
         body = {
             "type": f"urn:turnlog:{self.kind}",
-            "title": HTTPStatus(self.status).phrase,
+            "title": UNNAMED.get(self.status) or HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
         }

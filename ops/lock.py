@@ -35,7 +35,7 @@ WITHOUT_DEPENDENCIES = ("requirements-triton", "requirements-build")
 
 def lock_packages(*, upgrade: bool) -> None:
     """requirements*.in -> requirements*.txt."""
-    for name in ("requirements", "requirements-dev", *WITHOUT_DEPENDENCIES):
+    for name in ("requirements", "requirements-dev", "requirements-clients", *WITHOUT_DEPENDENCIES):
         command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--generate-hashes"]
         command += ["--no-emit-index-url", "--no-header", "--universal", "--python-version", "3.11"]
         command += ["--no-deps"] * (name in WITHOUT_DEPENDENCIES) + ["--upgrade"] * upgrade

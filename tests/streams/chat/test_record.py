@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest_asyncio
 
 from infra.objects import Objects
@@ -125,9 +126,14 @@ class Log:
             question=(await objects.read(self.asked[turn_id].question)).decode(),
             earlier=await self._earlier(record.parent_turn_id, objects),
             passages=[await self._quoted(passage, objects) for passage in record.passages],
+            messages=await self._messages(turn_id, objects),
         )
         count = Tokens.read(self._asking.settings.embedder_tokenizer).count
         return build(asked, "messages", count, self._asking.settings.limits).sent
+
+    async def _messages(self, turn_id: str, objects: Objects) -> list[tuple[str, str]] | None:
+        sent = self.asked[turn_id].messages
+        return None if sent is None else [(role, text) for role, text in json.loads(await objects.read(sent))]
 
     async def _earlier(self, turn_id: str | None, objects: Objects) -> list[Earlier]:
         if turn_id is None:
@@ -157,6 +163,30 @@ async def test_the_exact_input_of_the_model_is_in_the_record_and_can_be_rebuilt_
         assert (record.parameters.max_tokens, record.parameters.temperature) == (99, 0.1)
         assert "secretly" not in record.prompt.inline.decode()
     assert "Berta [1]" in asking.model.bodies[-1]["messages"][2]["content"], "the second turn did not see the first"
+
+
+async def test_a_completion_has_its_messages_in_the_record_and_its_citations_as_annotations(asking: Asking) -> None:
+    key = asking.anna.headers["authorization"].removeprefix("Bearer ")
+    messages: list[Any] = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Hello."},
+        {"role": "assistant", "content": "Good day."},
+        {"role": "user", "content": "How long may the pump in hall 3 run?"},
+    ]
+    async with openai.AsyncOpenAI(api_key=key, base_url=f"{asking.house.url}/v1", max_retries=0) as sdk:
+        whole = await sdk.chat.completions.create(model="hosted", messages=messages)
+        chunks = [c async for c in await sdk.chat.completions.create(model="hosted", messages=messages, stream=True)]
+    assert whole.choices[0].message.content == SAYS
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == SAYS
+    cited = [one.url_citation for one in whole.choices[0].message.annotations or []]
+    assert [(SAYS[one.start_index : one.end_index], one.title) for one in cited] == [("[1]", "Pump"), ("[2]", "Roof")]
+    assert cited[0].url == "/v1/collections/works/documents/pump"
+    streamed = (chunks[-1].choices[0].delta.model_extra or {})["annotations"]
+    assert [one["url_citation"] for one in streamed] == [one.model_dump() for one in cited]
+
+    turn_id, log = whole.id.removeprefix("chatcmpl-"), await Log(asking).read()
+    assert "Good day." in asking.model.bodies[-1]["messages"][3]["content"]
+    assert await log.rebuilt(turn_id) == log.recorded[turn_id].prompt.inline
 
 
 async def test_the_record_holds_what_was_shown_with_which_rights_and_when(asking: Asking) -> None:
