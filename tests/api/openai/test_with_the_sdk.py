@@ -188,6 +188,37 @@ async def test_trying_again_with_the_same_key_is_the_same_turn(sdk: openai.Async
     assert [one.choices[0].message.content for one in made] == [words(10)] * 2
 
 
+async def test_a_client_that_times_out_and_tries_by_itself_makes_one_turn(
+    sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient
+) -> None:
+    before = {one["conversation_id"] for one in (await anna.get("/v1/conversations?limit=1000")).json()}
+    answer = await sdk.with_options(timeout=1, max_retries=10).chat.completions.create(
+        model="words",
+        messages=asking("words: count=100 delay_ms=25"),
+        extra_headers={"idempotency-key": "patient"},
+    )
+    assert answer.choices[0].message.content == words(100)
+    after = {one["conversation_id"] for one in (await anna.get("/v1/conversations?limit=1000")).json()}
+    assert after - before == {answer.id.removeprefix("chatcmpl-")}
+
+
+async def test_the_synchronous_client(house: House, anna: httpx.AsyncClient) -> None:
+    key = anna.headers["authorization"].removeprefix("Bearer ")
+
+    def whole_and_streamed() -> tuple[str | None, str]:
+        with openai.OpenAI(api_key=key, base_url=f"{house.url}/v1", max_retries=0) as client:
+            whole = client.chat.completions.create(model="words", messages=asking("words: count=7 delay_ms=1"))
+            stream = client.chat.completions.create(
+                model="words",
+                messages=asking("words: count=7 delay_ms=1"),
+                stream=True,
+            )
+            streamed = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+        return whole.choices[0].message.content, streamed
+
+    assert await asyncio.to_thread(whole_and_streamed) == (words(7), words(7))
+
+
 async def test_embeddings(sdk: openai.AsyncOpenAI) -> None:
     one = await sdk.embeddings.create(model="embedder", input="The pump runs ten hours.", encoding_format="float")
     same = await sdk.embeddings.create(model="embedder", input=["Something else.", "The pump runs ten hours."])
