@@ -8,14 +8,17 @@ import structlog
 import uvicorn
 
 from api.app import create_app
+from api.edge import tls_of
 from infra import logs
 from infra.settings import Settings
+from schemas.errors import Invalid
 
 log = structlog.get_logger()
+EX_CONFIG = 78
 
 
 def main() -> int:
-    """Serves until SIGTERM or SIGINT; exit code 1 when it could not start."""
+    """Serves until SIGTERM or SIGINT; exit code 1 when it could not start, 78 when its settings are wrong."""
     logs.configure("api")
     settings = Settings()
     causes: list[BaseException] = []
@@ -25,6 +28,11 @@ def main() -> int:
         causes.append(cause)
         server.should_exit = True
 
+    try:
+        certificate, key = tls_of(settings) or (None, None)
+    except Invalid as exc:
+        log.error("cannot start", reason=str(exc))
+        return EX_CONFIG
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, failed),
@@ -33,6 +41,8 @@ def main() -> int:
             loop="uvloop",
             http="httptools",
             ws="none",
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
             access_log=False,
             log_level="warning",
             server_header=False,

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from api import problems
+from api.edge import add_edge
 from api.limits import Limited, RequestMetrics
 from api.routes import (
     collections,
@@ -68,6 +69,7 @@ def create_app(settings: Settings, failed: Callable[[BaseException], None] | Non
     )
     app.state.health, app.state.services = health, None
     app.add_middleware(Limited, settings.limits, RequestMetrics(health.registry))
+    add_edge(app, settings)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)

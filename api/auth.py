@@ -9,6 +9,7 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 
 from api.caller import Caller
 from api.consistency import wait_if_asked
+from api.limits import MORE_HEADERS
 from api.problems import Problem
 from api.services import Opened, Services
 
@@ -22,6 +23,7 @@ async def authenticated(request: Request, services: Opened, _key: Bearer) -> Cal
     """
     caller = await authenticate(services, request.headers.get("authorization", ""))
     await services.rates.take(caller)
+    request.scope[MORE_HEADERS] = services.rates.headers(caller)
     if "x-turnlog-after" in request.headers or (request.scope["query_string"] and "after" in request.query_params):
         await wait_if_asked(services, request)
         caller = await authenticate(services, request.headers.get("authorization", ""))

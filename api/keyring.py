@@ -39,13 +39,21 @@ class Keyring:
         if parts is None:
             return None
         key_id, secret = parts
+        known = await self._find(key_id)
+        if not hmac.compare_digest(sha256_of(secret), known.secret_sha256 if known else "0" * 64) or known is None:
+            return None
+        return None if _is_over(known.caller) else known.caller
+
+    async def is_open(self, caller: Caller) -> bool:
+        """Whether a key that was let in may go on: not revoked or expired since, its user not switched off."""
+        known = await self._find(caller.key_id)
+        return known is not None and not _is_over(known.caller)
+
+    async def _find(self, key_id: str) -> _Known | None:
         known = self._known.get(key_id)
         if known is None or known.read_at < time.monotonic() - REMEMBERED_SECONDS:
             known = await self._look_up(key_id)
-        if not hmac.compare_digest(sha256_of(secret), known.secret_sha256 if known else "0" * 64) or known is None:
-            return None
-        expires = known.caller.expires_at
-        return None if expires is not None and expires <= time.time() else known.caller
+        return known
 
     async def _look_up(self, key_id: str) -> _Known | None:
         changes, read_at = self._changes, time.monotonic()
@@ -80,3 +88,7 @@ class Keyring:
         if ACCESS_CHANGES.name in topics or len(self._known) >= REMEMBERED_KEYS:
             self._changes += 1
             self._known.clear()
+
+
+def _is_over(caller: Caller) -> bool:
+    return caller.expires_at is not None and caller.expires_at <= time.time()

@@ -13,6 +13,7 @@ from infra.settings import Limits
 STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # one level down, one up, as signed bytes
 NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 UPLOADS = "/v1/objects"
+MORE_HEADERS = "turnlog.headers"  # in the scope: what every answer to this caller says besides
 
 
 class TooLarge(HTTPException):
@@ -72,6 +73,7 @@ class Limited:
             if message["type"] == "http.response.start":
                 started = True
                 self._count(scope, message["status"], time.perf_counter() - began)
+                message["headers"] = [*message.get("headers", ()), *scope.get(MORE_HEADERS, ())]
             await send(message)
 
         try:

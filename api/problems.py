@@ -90,10 +90,9 @@ def unavailable(server: str, reason: str) -> Problem:
     return Problem(503, "unavailable", detail, headers={"retry-after": str(RETRY_SECONDS)}, server=server)
 
 
-def too_many(kind: str, detail: str, wait_seconds: float, **headers: str) -> Problem:
+def too_many(kind: str, detail: str, wait_seconds: float, headers: dict[str, str] | None = None) -> Problem:
     """A limit over time is reached."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Problem(429, kind, detail, headers={"retry-after": str(max(1, math.ceil(wait_seconds))), **named})
+    return Problem(429, kind, detail, headers={"retry-after": str(max(1, math.ceil(wait_seconds))), **(headers or {})})
 
 
 def install(app: FastAPI) -> None:

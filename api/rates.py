@@ -1,6 +1,7 @@
 """Requests per minute and key, shared by all replicas: a token bucket in Postgres, taken in small leases."""
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ REMEMBERED_KEYS = 10_000
 @dataclass
 class _Bucket:
     left: int = 0
+    elsewhere: int = 0  # tokens that the bucket had when the last lease was taken
     empty_until: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -37,23 +39,32 @@ class Rates:
                     await self._lease(caller, bucket)
         bucket.left -= 1
 
+    def headers(self, caller: Caller) -> list[tuple[bytes, bytes]]:
+        """How much is left of a key's minute, as the IETF's draft and as OpenAI's clients read it."""
+        bucket, most = self._buckets[caller.key_id], caller.requests_per_minute
+        left = min(most, bucket.left + bucket.elsewhere)
+        refilled = math.ceil((most - left) * 60 / most)
+        return [
+            (b"ratelimit-policy", b'"key";q=%d;w=60' % most),
+            (b"ratelimit", b'"key";r=%d;t=%d' % (left, refilled)),
+            (b"x-ratelimit-limit-requests", b"%d" % most),
+            (b"x-ratelimit-remaining-requests", b"%d" % left),
+            (b"x-ratelimit-reset-requests", b"%ds" % refilled),
+        ]
+
     async def _lease(self, caller: Caller, bucket: _Bucket) -> None:
         per_second = caller.requests_per_minute / 60
         now = time.monotonic()
         if bucket.empty_until <= now:
             wanted = max(1, int(per_second * LEASE_SECONDS))
             granted, tokens_left = await twice(lambda: self._tokens(caller, per_second, wanted))
-            bucket.left = granted
+            bucket.left, bucket.elsewhere = granted, int(tokens_left)
             bucket.empty_until = 0.0 if granted else now + (1 - tokens_left) / per_second
         if not bucket.left:
             wait = bucket.empty_until - now
-            raise too_many(
-                "rate-limited",
-                f"this key may make {caller.requests_per_minute} requests a minute",
-                wait,
-                ratelimit_policy=f'"key";q={caller.requests_per_minute};w=60',
-                ratelimit=f'"key";r=0;t={max(1, round(wait))}',
-            )
+            said = {name.decode(): value.decode() for name, value in self.headers(caller)}
+            why = f"this key may make {caller.requests_per_minute} requests a minute"
+            raise too_many("rate-limited", why, wait, said | {"ratelimit": f'"key";r=0;t={max(1, round(wait))}'})
 
     async def _tokens(self, caller: Caller, per_second: float, wanted: int) -> tuple[int, float]:
         """Tokens granted, and those left in the bucket."""

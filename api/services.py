@@ -98,7 +98,7 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
         keyring, rates = Keyring(db, freshness, settings.limits), Rates(db)
         accept = await stack.enter_async_context(Accept.open(db, publisher, settings.limits))
         with waiting(health, "answers-live", "reading the answers that run"):
-            live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db))
+            live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db, keyring.is_open))
         lag = Gauge("turnlog_lag", "Records that are not read yet", ["topic"], registry=health.registry)
         lag.labels(ANSWERS_LIVE.name).set_function(lambda: live.lag)
         embedder = await stack.enter_async_context(Embedder.open(settings))

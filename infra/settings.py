@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     inboxes_file: Path = Path("inboxes.yaml")
     api_host: str = "127.0.0.1"
     api_port: int = 8080
+    api_hosts: str = Field(default="", description="names that the API answers to, comma-separated; empty: any")
+    api_cors_origins: str = Field(
+        default="", description="sites whose pages may call the API (https://chat.example.org), comma-separated"
+    )
+    api_tls_certificate: Path | None = Field(default=None, description="PEM chain; with api_tls_key the API speaks TLS")
+    api_tls_key: Path | None = None
     health_host: str = "127.0.0.1"
     health_port: int = Field(default=0, description="/live, /ready and /metrics of a worker; 0: none")
     instance: str = Field(

@@ -30,6 +30,6 @@ def _named(prefix: str, model: BaseModel) -> dict[str, str]:
     for name, value in model:
         if isinstance(value, BaseModel):
             found |= _named(f"{prefix}{name.upper()}__", value)
-        else:
+        elif value is not None:
             found[prefix + name.upper()] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
     return found

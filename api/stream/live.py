@@ -1,8 +1,8 @@
 """Everything a replica needs to serve streams: the tail, its readers, one pinger for all, and an eye on the servers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 
 from api.caller import Caller
 from api.stream.follow import Reader
@@ -14,28 +14,38 @@ from infra.objects import Objects
 from infra.postgres.pool import Pool, connection
 from infra.settings import Settings
 from schemas.codec import Codec
+from schemas.errors import Unavailable
 
 PING_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 MISSING_SECONDS = 3.0
+CLOSED_SECONDS = 1.0
 Frames = AsyncGenerator[bytes, None]
+IsOpen = Callable[[Caller], Awaitable[bool]]
 
 
 class LiveAnswers:
     """Serves streams of answers."""
 
-    def __init__(self, settings: Settings, tail: Tail, codec: Codec, objects: Objects, db: Pool) -> None:
+    def __init__(
+        self, settings: Settings, tail: Tail, codec: Codec, objects: Objects, db: Pool, is_open: IsOpen
+    ) -> None:
         self._settings, self._tail, self._codec, self._objects, self._db = settings, tail, codec, objects, db
+        self._is_open = is_open
         self._streams = Streams()
         self.missing: tuple[str, ...] = ()  # servers that do not answer
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, codec: Codec, objects: Objects, db: Pool) -> AsyncIterator["LiveAnswers"]:
-        """Returns when the tail has caught up."""
+    async def open(
+        cls, settings: Settings, codec: Codec, objects: Objects, db: Pool, is_open: IsOpen
+    ) -> AsyncIterator["LiveAnswers"]:
+        """Returns when the tail has caught up. `is_open` says whether a caller may go on reading."""
         async with Tail.open(settings, codec, db) as tail:
-            live = cls(settings, tail, codec, objects, db)
-            tasks = [asyncio.create_task(job) for job in (live._ping(), live._cut_slow(), live._watch())]
+            live = cls(settings, tail, codec, objects, db, is_open)
+            tasks = [
+                asyncio.create_task(job) for job in (live._ping(), live._cut_slow(), live._cut_closed(), live._watch())
+            ]
             try:
                 yield live
             finally:
@@ -71,7 +81,7 @@ class LiveAnswers:
         if left is not None:
             stack.callback(left)
         frames = stack.enter_context(self.following(caller, turn_id, place, new=new))
-        return EventStream(said_as(frames) if said_as else frames, self._streams, stack.close, head)
+        return EventStream(said_as(frames) if said_as else frames, self._streams, caller, stack.close, head)
 
     @contextmanager
     def following(self, caller: Caller, turn_id: str, place: Place, *, new: bool = False) -> Iterator[Frames]:
@@ -97,6 +107,12 @@ class LiveAnswers:
             seconds = self._settings.limits.ended_answers_seconds
             await asyncio.sleep(min(LOOK_SECONDS, seconds))
             self._streams.cut_slow(seconds)
+
+    async def _cut_closed(self) -> None:
+        while True:
+            await asyncio.sleep(CLOSED_SECONDS)
+            with suppress(Unavailable):  # nobody is cut off because a database is away
+                await self._streams.cut_closed(self._is_open)
 
     async def _watch(self) -> None:
         """Asks the broker and the database whether they are there."""

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from api.caller import Caller
 
 log = structlog.get_logger()
 HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
@@ -18,9 +20,15 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, frames: AsyncGenerator[bytes, None], streams: "Streams", left: Callable[[], None], headers: dict[str, str]
+        self,
+        frames: AsyncGenerator[bytes, None],
+        streams: "Streams",
+        caller: Caller,
+        left: Callable[[], None],
+        headers: dict[str, str],
     ) -> None:
         super().__init__(None, 200, HEADERS | headers)
+        self.caller = caller
         del self.headers["content-length"]
         self._frames, self._streams, self._left = frames, streams, left
         self._task: asyncio.Task[None] | None = None
@@ -77,3 +85,13 @@ class Streams:
             if 0 < stream.writing_since < old:
                 log.info("cut off a reader that does not read", seconds=seconds)
                 stream.cut()
+
+    async def cut_closed(self, is_open: Callable[[Caller], Awaitable[bool]]) -> None:
+        """Cuts off every reader whose key may not go on; raises Unavailable when that cannot be told."""
+        for key_id, caller in {stream.caller.key_id: stream.caller for stream in self.open}.items():
+            if await is_open(caller):
+                continue
+            log.info("cut off the readers of a key that was closed", key_id=key_id)
+            for stream in list(self.open):
+                if stream.caller.key_id == key_id:
+                    stream.cut()

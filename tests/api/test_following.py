@@ -15,6 +15,7 @@ from tests.chatting import Said, answering, ask, conversation, ended, follow, jo
 COUNT = 40
 QUESTION = f"words: count={COUNT} delay_ms=10"
 SHORT_SECONDS = 1.0
+CLOSED_SECONDS = 5.0
 
 
 @dataclass
@@ -120,6 +121,29 @@ async def test_a_place_of_another_attempt_is_answered_with_restart_and_the_whole
     heard = await follow(anna, turn_id, f"{attempt - 1}.7.30")
     assert heard[0].kind == "restart"
     check_nothing_twice(heard, words(COUNT))
+
+
+async def test_closing_a_key_or_a_user_ends_their_streams_and_nobody_elses(replicas: Replicas) -> None:
+    house, (here, there) = replicas.house, replicas.anna
+    made = (await here.post("/v1/keys", json={"name": "second", "scopes": ["chat"]})).json()
+    second, mia, root = await house.client(made["key"]), await house.user("mia"), await house.user("root", "admin")
+    long = "words: count=6000 delay_ms=10"
+    hers, mias = await ask(here, await conversation(here), long), await ask(mia, await conversation(mia), long)
+    goes_on = [asyncio.create_task(follow(client, hers)) for client in (here, there)]
+    ends = [asyncio.create_task(follow(second, hers)), asyncio.create_task(follow(mia, mias))]
+    await asyncio.sleep(0.5)
+
+    assert (await here.delete(f"/v1/keys/{made['key_id']}")).status_code == 204
+    assert (await root.patch("/v1/users/mia", json={"enabled": False})).status_code == 200
+    await asyncio.wait(ends, timeout=CLOSED_SECONDS)
+    for stream in ends:
+        assert stream.done()
+        assert isinstance(stream.exception(), httpx.RemoteProtocolError), "a stream that is cut is no stream that ended"
+    assert (await mia.get(f"/v1/turns/{mias}/events")).status_code == 401
+
+    assert not any(stream.done() for stream in goes_on)
+    assert (await here.post(f"/v1/turns/{hers}/stop")).status_code == 202
+    assert [(await stream)[-1].kind for stream in goes_on] == ["ended", "ended"]
 
 
 async def test_an_id_that_is_none_is_said_to_be_none(replicas: Replicas) -> None:

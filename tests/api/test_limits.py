@@ -156,8 +156,25 @@ async def test_the_rate_of_a_key_is_shared_by_replicas_and_comes_back(house: Hou
     is_problem(refused[0], 429, "rate-limited")
     assert int(refused[0].headers["retry-after"]) >= 1
     assert refused[0].headers["ratelimit-policy"] == '"key";q=60;w=60'
+    assert refused[0].headers["ratelimit"].startswith('"key";r=0;t=')
+    assert refused[0].headers["x-ratelimit-remaining-requests"] == "0"
     await asyncio.sleep(int(refused[0].headers["retry-after"]) + 0.1)
     assert (await here.get("/v1/me")).status_code == 200
+
+
+async def test_every_answer_says_how_much_is_left_of_the_rate(house: House) -> None:
+    await house.user("ray")
+    ray = await house.key("ray", "chat", requests_per_minute=120)
+    left = []
+    for _ in range(5):
+        headers = (await ray.get("/v1/me")).headers
+        assert headers["ratelimit-policy"] == '"key";q=120;w=60'
+        assert headers["x-ratelimit-limit-requests"] == "120"
+        left.append(int(headers["x-ratelimit-remaining-requests"]))
+    assert left == sorted(left, reverse=True)
+    assert 114 <= left[-1] <= 116
+    missing = await ray.get("/v1/turns/00000000-0000-7000-8000-000000000000")
+    assert (missing.status_code, missing.headers["ratelimit"][:8]) == (404, '"key";r=')
 
 
 async def test_one_spent_key_does_not_slow_another(house: House) -> None:

@@ -1,0 +1,73 @@
+"""Where the API meets browsers and networks, by configuration: the names it answers to, other sites' pages, TLS."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.problems import Problem
+from infra.settings import Settings
+from schemas.errors import Invalid
+
+PROBES = ("/live", "/ready", "/metrics")  # asked by address, and they tell nobody's words
+ASKED_WITH = [
+    "authorization", "content-type", "idempotency-key", "last-event-id", "x-turnlog-after", "x-turnlog-detach",
+]  # fmt: skip
+TOLD_BY = [
+    "location", "retry-after", "ratelimit", "ratelimit-policy", "x-turnlog-position", "x-turnlog-turn",
+]  # fmt: skip
+
+
+def add_edge(app: FastAPI, settings: Settings) -> None:
+    """Host check and CORS, as far as they are configured; without that any name will do, and no other site's page."""
+    if settings.api_hosts:
+        app.add_middleware(KnownHosts, names_of(settings.api_hosts))
+    if settings.api_cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=names_of(settings.api_cors_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=ASKED_WITH,
+            expose_headers=TOLD_BY,
+        )
+
+
+def names_of(listed: str) -> list[str]:
+    """The parts of a comma-separated setting."""
+    return [name.strip().lower() for name in listed.split(",") if name.strip()]
+
+
+def tls_of(settings: Settings) -> tuple[Path, Path] | None:
+    """Certificate chain and key, both PEM; None: plain HTTP. Raises Invalid when one is missing."""
+    given = settings.api_tls_certificate, settings.api_tls_key
+    if given == (None, None):
+        return None
+    if given[0] is None or given[1] is None:
+        raise Invalid("TLS needs both TURNLOG_API_TLS_CERTIFICATE and TURNLOG_API_TLS_KEY: one is not set")
+    for path in given:
+        if path is not None and not path.is_file():
+            raise Invalid(f"TLS: there is no file {path}")
+    return given[0], given[1]
+
+
+class KnownHosts:
+    """ASGI middleware: a request for another name than ours is refused, whoever made that name point here."""
+
+    def __init__(self, app: ASGIApp, names: list[str]) -> None:
+        self._app, self._names = app, frozenset(names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] == "http" and scope["path"] not in PROBES:
+            host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()
+            if host not in self._names and _without_port(host) not in self._names:
+                problem = Problem(421, "misdirected", "this server does not answer to that name: see TURNLOG_API_HOSTS")
+                await problem.response(scope["path"])(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
