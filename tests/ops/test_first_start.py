@@ -7,6 +7,8 @@ import stat
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,17 @@ class Said:
         self._heard = found + len(words)
 
 
+@contextmanager
+def stopped_at_the_end(run: subprocess.Popen[str]) -> Iterator[None]:
+    """Also when the test fails: nothing of it may go on running."""
+    try:
+        yield
+    finally:
+        if run.poll() is None:
+            run.send_signal(signal.SIGINT)
+            run.wait(timeout=STOP_SECONDS)
+
+
 def pid_of(folder: Path, name: str) -> int:
     (file,) = (file for file in folder.glob("*/*/pid") if file.parent.name == name)
     return int(file.read_text().split()[0])
@@ -78,26 +91,27 @@ def test_a_first_start_answers_and_a_second_finds_everything_keeps_it_up_and_sto
     assert [secret for secret in secrets if any(secret in text for text in [first, *logs])] == []
 
     second = started(folder, ports)
-    said = Said(second)
-    said.until("Ctrl-C stops everything")
-    assert "$ turnlog ask" not in said.text
-    assert "provisioned: 0 changes" in said.text
-    for name in ("kafka", "chat"):
-        os.kill(pid_of(folder, name), signal.SIGKILL)
-        said.until(f"{name}: ended with -9, starting it again")
-        said.until(f"{name}: ready after")
+    with stopped_at_the_end(second):
+        said = Said(second)
+        said.until("Ctrl-C stops everything")
+        assert "$ turnlog ask" not in said.text
+        assert "provisioned: 0 changes" in said.text
+        for name in ("kafka", "chat"):
+            os.kill(pid_of(folder, name), signal.SIGKILL)
+            said.until(f"{name}: ended with -9, starting it again")
+            said.until(f"{name}: ready after")
 
-    commands = re.findall(r"^  (TURNLOG_.+)$", said.text, re.MULTILINE)
-    assert len(commands) == 3
-    for command in commands:
-        ran = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
-        assert ran.returncode == 0, (command, ran.stdout, ran.stderr)
-        assert ran.stdout.strip() != "", command
+        commands = re.findall(r"^  (TURNLOG_.+)$", said.text, re.MULTILINE)
+        assert len(commands) == 3
+        for command in commands:
+            ran = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
+            assert ran.returncode == 0, (command, ran.stdout, ran.stderr)
+            assert ran.stdout.strip() != "", command
 
-    pids = pids_in(folder)
-    assert len(pids) >= 10
-    second.send_signal(signal.SIGINT)
-    assert second.wait(timeout=STOP_SECONDS) == 0, said.all()
-    assert "all stopped" in said.all()
-    assert [pid for pid in pids if birth_of(pid) is not None] == []
-    assert pids_in(folder) == []
+        pids = pids_in(folder)
+        assert len(pids) >= 10
+        second.send_signal(signal.SIGINT)
+        assert second.wait(timeout=STOP_SECONDS) == 0, said.all()
+        assert "all stopped" in said.all()
+        assert [pid for pid in pids if birth_of(pid) is not None] == []
+        assert pids_in(folder) == []
