@@ -131,10 +131,11 @@ class Chaos:
 
     def claimed_and_not_finished(self) -> list[tuple[int, int]]:
         """Places below the committed offsets at which nothing was ever finished."""
+        committed = self.committed()  # first: a worker that lives finishes, and then commits, more meanwhile
         done = {(line.partition, line.offset) for line in self.lines(what="end")}
         return [
             (partition, offset)
-            for partition, end in self.committed().items()
+            for partition, end in committed.items()
             for offset in range(max(end, 0))
             if (partition, offset) not in done
         ]
