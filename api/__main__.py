@@ -1,5 +1,6 @@
 """The API: `python -m api`."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -14,7 +15,6 @@ from infra.settings import Settings
 from schemas.errors import Invalid
 
 log = structlog.get_logger()
-EX_CONFIG = 78
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
         certificate, key = tls_of(settings) or (None, None)
     except Invalid as exc:
         log.error("cannot start", reason=str(exc))
-        return EX_CONFIG
+        return os.EX_CONFIG
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, failed),

@@ -11,7 +11,7 @@ from api.caller import Caller
 from api.consistency import wait_if_asked
 from api.limits import MORE_HEADERS
 from api.problems import Problem
-from api.services import Opened, Services
+from api.services import Opened, Services, opened
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False, bearerFormat="tl_..."))]
 
@@ -60,6 +60,14 @@ def needs(scope: str) -> Callable[[Caller], Awaitable[Caller]]:
         return caller
 
     return checked
+
+
+async def admitted(request: Request, scope: str) -> tuple[Caller, Services]:
+    """The same, for a route that reads its own requests."""
+    services = await opened(request)
+    caller = await authenticated(request, services, None)
+    require(caller, scope)
+    return caller, services
 
 
 Chats = Annotated[Caller, Depends(needs("chat"))]

@@ -14,17 +14,17 @@ from fastapi.responses import Response
 
 from api.accept import Accepted, digest_of, idempotency_key
 from api.ask import Asked, AskedParameters, Before, Question, ask
-from api.auth import Authenticated, Chats, authenticated, require
+from api.auth import Authenticated, Chats, admitted, require
 from api.caller import Caller
-from api.limits import check_question
 from api.openai.completion import Completion
 from api.openai.leaving import stop_unless_read
 from api.openai.shapes import CompletionRequest, EmbeddingRequest
 from api.problems import Problem
 from api.quick import plain_body, quick
 from api.routes.turns import IdempotencyKey
-from api.services import Opened, Services, opened
+from api.services import Opened, Services
 from api.stream.frames import Place
+from api.stream.response import hung_up
 from infra.triton.tokens import PASSAGE_TOKENS, Tokens
 from schemas.turns import Label
 
@@ -50,7 +50,7 @@ async def complete(
     check_model(services, asked.model)
     key = idempotency_key(idempotency_key_header)
     digest = digest_of("POST", request.url.path, await request.body())
-    accepted = await ask(services, Asked(caller, key, digest, None), *turn_of(asked, services))
+    accepted = await ask(services, Asked(caller, key, digest, None), *turn_of(asked))
     completion = Completion(
         accepted.reference,
         asked.model,
@@ -84,9 +84,7 @@ async def _complete_quickly(request: Request) -> Response | None:
     asked = await plain_body(request, CompletionRequest)
     if asked is None or "x-turnlog-detach" in request.headers:
         return None
-    services = await opened(request)
-    caller = await authenticated(request, services, None)
-    require(caller, "chat")
+    caller, services = await admitted(request, "chat")
     return await complete(asked, request, caller, services, request.headers.get("idempotency-key"))
 
 
@@ -137,7 +135,7 @@ def no_model(model: str, there_are: list[str]) -> Problem:
     return Problem(404, "model-not-found", f"no model {model!r}; there are {', '.join(there_are)}", param="model")
 
 
-def turn_of(asked: CompletionRequest, services: Services) -> tuple[Question, Before]:
+def turn_of(asked: CompletionRequest) -> tuple[Question, Before]:
     """The last message is the question; what was said before goes with it as it is."""
     *earlier, last = asked.messages
     if last.role != "user" or not last.text:
@@ -146,7 +144,6 @@ def turn_of(asked: CompletionRequest, services: Services) -> tuple[Question, Bef
         )
     if asked.max_tokens and asked.max_completion_tokens and asked.max_tokens != asked.max_completion_tokens:
         raise Problem(422, "invalid", "max_tokens and max_completion_tokens differ: give one", param="max_tokens")
-    check_question(last.text, services.settings.limits)
     given = asked.model_dump(include={"temperature", "top_p", "seed", "stop"})
     parameters = AskedParameters(max_tokens=asked.max_completion_tokens or asked.max_tokens, **given)
     labels = [Label(name=name, value=value) for name, value in (asked.metadata or {}).items()]
@@ -162,9 +159,9 @@ def _left(services: Services, caller: Caller, accepted: Accepted, completion: Co
 
 
 async def _unless_gone(request: Request, whole: Any) -> Any:
-    """The whole answer; raises CancelledError in it when the client hangs up before."""
+    """The whole answer; when the client hangs up before, it is cancelled, and a problem that nobody reads is raised."""
     answer = asyncio.ensure_future(whole)
-    gone = asyncio.ensure_future(_gone(request))
+    gone = asyncio.ensure_future(hung_up(request.receive))
     try:
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
@@ -174,11 +171,6 @@ async def _unless_gone(request: Request, whole: Any) -> Any:
         answer.cancel()
         gone.cancel()
         await asyncio.gather(answer, gone, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 @cache

@@ -12,13 +12,13 @@ from starlette.datastructures import Headers
 
 from api.accept import Command, digest_of, idempotency_key
 from api.ask import UUID, Asked, Question, ask
-from api.auth import Chats, authenticated, require
+from api.auth import Chats, admitted
 from api.caller import Caller
 from api.consistency import POSITION
 from api.fields import Moment
 from api.problems import not_found
 from api.quick import plain_body, quick
-from api.services import Opened, Services, opened
+from api.services import Opened, Services
 from api.stream.frames import Place
 from infra.postgres.pool import connection
 from schemas.event import Content, uuid7
@@ -117,9 +117,7 @@ async def _ask_quickly(request: Request) -> Response | None:
     conversation_id, question = request.path_params["conversation_id"], await plain_body(request, Question)
     if question is None or not re.fullmatch(UUID, conversation_id):
         return None
-    services = await opened(request)
-    caller = await authenticated(request, services, None)
-    require(caller, "chat")
+    caller, services = await admitted(request, "chat")
     key = request.headers.get("idempotency-key")
     return await ask_turn(conversation_id, question, request, caller, services, key)
 

@@ -67,9 +67,14 @@ class EventStream(Response):
             self._task.cancel()
 
     async def _gone(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await hung_up(receive)
         self.cut()
+
+
+async def hung_up(receive: Receive) -> None:
+    """Returns when the client has left; its request must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 class Streams:
@@ -88,10 +93,9 @@ class Streams:
 
     async def cut_closed(self, is_open: Callable[[Caller], Awaitable[bool]]) -> None:
         """Cuts off every reader whose key may not go on; raises Unavailable when that cannot be told."""
-        for key_id, caller in {stream.caller.key_id: stream.caller for stream in self.open}.items():
-            if await is_open(caller):
-                continue
-            log.info("cut off the readers of a key that was closed", key_id=key_id)
-            for stream in list(self.open):
-                if stream.caller.key_id == key_id:
-                    stream.cut()
+        callers = {stream.caller.key_id: stream.caller for stream in self.open}
+        closed = {key_id for key_id, caller in callers.items() if not await is_open(caller)}
+        for stream in list(self.open):
+            if stream.caller.key_id in closed:
+                log.info("cut off a reader whose key was closed", key_id=stream.caller.key_id)
+                stream.cut()

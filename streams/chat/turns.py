@@ -126,7 +126,7 @@ class Turns:
             row = await self._one(CLAIM, args)
             if row is not None:
                 attempt, tries, stopped, parent, principals, deleted = row
-                rights = Rights(principals or (), deleted, folded)
+                rights = Rights(principals, deleted, folded)
                 return Claim(wanted.turn_id, wanted.conversation_id, attempt, tries, stopped, parent, now, rights)
             if (sealed := await self.sealed(wanted.turn_id)) is not None:
                 return sealed
@@ -136,8 +136,7 @@ class Turns:
         folded = self._folded()
         row = await self._one(RIGHTS, [user_id, conversation_id])
         assert row is not None
-        principals, deleted = row
-        return Rights(principals or (), deleted, folded)
+        return Rights(row[0], row[1], folded)
 
     def _folded(self) -> Offsets:
         return self._freshness.offsets((ACCESS_CHANGES, DOCUMENTS))

@@ -17,7 +17,7 @@ import pytest
 from infra.triton.local import environment
 from ops.installation import ROOT
 from tests.api.house import House
-from tests.api.openai.test_with_the_sdk import noted_of
+from tests.api.openai.test_with_the_sdk import conversations, noted_of
 from tests.chatting import words
 from tests.servers import Servers
 
@@ -123,9 +123,3 @@ async def test_trying_again_after_a_time_out_is_one_turn(client: Client, anna: h
         code, said, err = await client.said("chat", prompt, again=again)
         assert (code, said.split()) == (0, words(100).split()), err
     assert len(await conversations(anna) - before) == 1
-
-
-async def conversations(client: httpx.AsyncClient) -> set[str]:
-    """Every completion is a turn in a conversation of its own."""
-    found = (await client.get("/v1/conversations", params={"limit": 1000})).json()
-    return {one["conversation_id"] for one in found}

@@ -191,15 +191,14 @@ async def test_trying_again_with_the_same_key_is_the_same_turn(sdk: openai.Async
 async def test_a_client_that_times_out_and_tries_by_itself_makes_one_turn(
     sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient
 ) -> None:
-    before = {one["conversation_id"] for one in (await anna.get("/v1/conversations?limit=1000")).json()}
+    before = await conversations(anna)
     answer = await sdk.with_options(timeout=1, max_retries=10).chat.completions.create(
         model="words",
         messages=asking("words: count=100 delay_ms=25"),
         extra_headers={"idempotency-key": "patient"},
     )
     assert answer.choices[0].message.content == words(100)
-    after = {one["conversation_id"] for one in (await anna.get("/v1/conversations?limit=1000")).json()}
-    assert after - before == {answer.id.removeprefix("chatcmpl-")}
+    assert await conversations(anna) - before == {answer.id.removeprefix("chatcmpl-")}
 
 
 async def test_the_synchronous_client(house: House, anna: httpx.AsyncClient) -> None:
@@ -248,3 +247,9 @@ async def test_what_cannot_be_embedded_is_refused(sdk: openai.AsyncOpenAI) -> No
 def noted_of(servers: Servers, what: str) -> str:
     """The model's own lines about a turn, or a marker."""
     return "".join(line for line in servers.words_log.read_text().splitlines(True) if what in line)
+
+
+async def conversations(client: httpx.AsyncClient) -> set[str]:
+    """Every completion is a turn in a conversation of its own."""
+    found = (await client.get("/v1/conversations", params={"limit": 1000})).json()
+    return {one["conversation_id"] for one in found}
