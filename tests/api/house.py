@@ -29,6 +29,7 @@ from streams.views.worker import open_folder
 from topics.catalogue import ACCESS_CHANGES, OURS, Topic
 
 SECONDS = 60
+FOLDED_SECONDS = 20.0  # a busy machine folds late: whether a write is seen is tested everywhere, how soon in few places
 EVERYTHING = ("chat", "search", "publish")
 
 
@@ -129,6 +130,7 @@ class House:
 @asynccontextmanager
 async def open_house(settings: Settings) -> AsyncIterator[House]:
     """API, views and a way to put events on the log."""
+    settings = with_limits(settings, read_your_writes_seconds=FOLDED_SECONDS)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(folding(settings))
         url = await stack.enter_async_context(serving(settings))
@@ -141,9 +143,14 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
         yield House(settings, url, publisher, freshness, stack)
 
 
+def with_limits(settings: Settings, **limits: Any) -> Settings:
+    """The settings, but for some limits."""
+    return settings.model_copy(update={"limits": settings.limits.model_copy(update=limits)})
+
+
 async def until_ready(url: str) -> None:
     """Returns when a replica says that it is ready."""
-    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(SECONDS):
+    async with httpx.AsyncClient(trust_env=False, timeout=SECONDS) as http, asyncio.timeout(SECONDS):
         while (await http.get(f"{url}/ready")).status_code != 200:
             await asyncio.sleep(0.05)
 

@@ -17,7 +17,7 @@ from infra.settings import Settings
 from schemas.answers import AnswerRecorded
 from schemas.codec import Codec
 from schemas.event import uuid7
-from tests.api.house import House, superuser
+from tests.api.house import FOLDED_SECONDS, House, superuser, with_limits
 from tests.faults.turns.processes import Processes, until
 from tests.faults.turns.reader import Reader
 from tests.kafka_reading import all_of
@@ -193,8 +193,8 @@ async def open_home(
     """Views and API replicas run and are ready; chat workers, with their static ids, are started."""
     models = folder / "models.yaml"
     models.write_text(MODELS.format(running=running))
-    limits = settings.limits.model_copy(update={"consumer_session_seconds": 6, "drain_seconds": 10})
-    settings = settings.model_copy(update={"models_file": models, "limits": limits})
+    limits = {"consumer_session_seconds": 6, "drain_seconds": 10, "read_your_writes_seconds": FOLDED_SECONDS}
+    settings = with_limits(settings.model_copy(update={"models_file": models}), **limits)
     async with AsyncExitStack() as stack:
         processes = Processes(settings, folder)
         stack.callback(processes.close)
