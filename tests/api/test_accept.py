@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -10,6 +11,7 @@ import pytest_asyncio
 from api.accept import Accept, Command, digest_of, enter
 from api.problems import Problem
 from infra.kafka.publisher import Publisher
+from infra.kafka.records import Position
 from infra.postgres.pool import Pool, open_pool
 from infra.registry.client import RegistryClient
 from infra.settings import Limits, Settings
@@ -21,6 +23,7 @@ from tests.kafka_reading import all_of
 from topics.catalogue import CONVERSATION_CHANGES
 
 PENDING_SECONDS = 0.5
+SECONDS = 60.0
 LIMITS = Limits(request_pending_seconds=PENDING_SECONDS)
 
 
@@ -69,6 +72,20 @@ async def doors(settings: Settings) -> AsyncIterator[Doors]:
     await registry.close()
 
 
+class Held(Publisher):
+    """A publisher that stands still before it publishes, until it is let go."""
+
+    def __init__(self, of: Publisher) -> None:
+        self.__dict__.update(of.__dict__)
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def publish_bytes(self, *args: Any, **more: Any) -> Position:
+        """As the real one, with a pause."""
+        self.reached.set()
+        await asyncio.wait_for(self.go_on.wait(), SECONDS)
+        return await super().publish_bytes(*args, **more)
+
+
 async def leave_pending(doors: Doors, command: Command) -> None:
     """What a replica leaves that was killed between the row and the record."""
     async with doors.db.connection() as db:
@@ -84,13 +101,13 @@ async def test_an_accepted_command_is_in_the_log_and_its_bytes_are_dropped(doors
 
 
 async def test_a_row_left_pending_is_produced_once_although_two_replicas_look(doors: Doors) -> None:
-    command = doors.command()
+    command, held = doors.command(), Held(doors.publisher)
     await leave_pending(doors, command)
-    async with (
-        Accept.open(doors.db, doors.publisher, LIMITS),
-        Accept.open(doors.db, doors.publisher, LIMITS),
-        asyncio.timeout(10),
-    ):
+    async with Accept.open(doors.db, held, LIMITS), asyncio.timeout(SECONDS):
+        await held.reached.wait()
+        await Accept(doors.db, doors.publisher, LIMITS)._produce_again()  # another replica looks meanwhile
+        assert await doors.records(command) == []
+        held.go_on.set()
         while doors.positions(command)[0][0] is None:
             await asyncio.sleep(0.05)
     assert await doors.records(command) == [command.encoded.value]
@@ -99,7 +116,7 @@ async def test_a_row_left_pending_is_produced_once_although_two_replicas_look(do
 async def test_a_twin_waits_for_a_row_that_another_replica_finishes(doors: Doors) -> None:
     first, twin = doors.command("waits"), doors.command("waits")
     await leave_pending(doors, first)
-    patient = LIMITS.model_copy(update={"request_pending_seconds": 5.0})
+    patient = LIMITS.model_copy(update={"request_pending_seconds": SECONDS})
     async with Accept.open(doors.db, doors.publisher, LIMITS):
         accepted = await Accept(doors.db, doors.publisher, patient).once(twin)
     assert accepted.repeated
@@ -126,7 +143,7 @@ async def test_a_key_belongs_to_one_request(doors: Doors) -> None:
 async def test_a_statement_whose_answer_was_lost_may_be_said_again(doors: Doors) -> None:
     for command in (doors.command(), doors.command("lost")):
         await leave_pending(doors, command)
-        async with Accept.open(doors.db, doors.publisher, LIMITS) as accept:
+        async with Accept.open(doors.db, doors.publisher, Limits()) as accept:  # nobody finishes it before it is said
             accepted = await accept.once(command)
         assert (accepted.reference, accepted.repeated) == (command.reference, False)
 
