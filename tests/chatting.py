@@ -17,7 +17,7 @@ from streams.app import Open
 from streams.chat.agents import open_chat
 from streams.process import open_worker
 
-SECONDS = 30
+SECONDS = 60
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ async def test_a_revoked_key_stops_working_at_once_on_another_replica(house: Hou
         elsewhere = await house.client(made["key"], other)
         assert (await elsewhere.get("/v1/me")).status_code == 200
         assert (await rob.delete(f"/v1/keys/{made['key_id']}")).status_code == 204
-        async with asyncio.timeout(5):  # how soon is measured elsewhere: 35 ms
+        async with asyncio.timeout(30):  # how soon is measured elsewhere: 35 ms
             while (await elsewhere.get("/v1/me")).status_code == 200:
                 await asyncio.sleep(0.01)
         assert (await elsewhere.get("/v1/me")).status_code == 401
@@ -41,8 +41,9 @@ async def test_a_user_switched_off_is_out_and_back_when_switched_on(house: House
 
 
 async def test_a_key_past_its_time_is_no_key(house: House) -> None:
-    await house.user("tim")
-    soon = int((time.time() + 0.4) * 1000)
+    began = time.time()
+    assert (await (await house.user("tim", "chat")).get("/v1/me")).status_code == 200
+    soon = int((time.time() + 0.3 + 3 * (time.time() - began)) * 1000)  # enough for one look, also where all is slow
     client = await house.key("tim", "chat", expires_at=soon)
     assert (await client.get("/v1/me")).status_code == 200
     await asyncio.sleep(max(0.0, soon / 1000 - time.time()))

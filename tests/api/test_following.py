@@ -1,7 +1,7 @@
 """A reader may leave whenever it likes, and come back to any replica, at any time: it has every character once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ import pytest_asyncio
 
 from infra.settings import Settings
 from tests.api.house import House, open_house, serving, until_ready
-from tests.chatting import Said, answering, ask, conversation, ended, follow, joined, words
+from tests.chatting import SECONDS, Said, answering, ask, conversation, ended, follow, joined, words
 
 COUNT = 40
 QUESTION = f"words: count={COUNT} delay_ms=10"
 SHORT_SECONDS = 1.0
-CLOSED_SECONDS = 5.0
+CLOSED_SECONDS = 20.0
 
 
 @dataclass
@@ -129,9 +129,12 @@ async def test_closing_a_key_or_a_user_ends_their_streams_and_nobody_elses(repli
     second, mia, root = await house.client(made["key"]), await house.user("mia"), await house.user("root", "admin")
     long = "words: count=6000 delay_ms=10"
     hers, mias = await ask(here, await conversation(here), long), await ask(mia, await conversation(mia), long)
-    goes_on = [asyncio.create_task(follow(client, hers)) for client in (here, there)]
-    ends = [asyncio.create_task(follow(second, hers)), asyncio.create_task(follow(mia, mias))]
-    await asyncio.sleep(0.5)
+    streams = [(here, hers), (there, hers), (second, hers), (mia, mias)]
+    begun = [asyncio.Event() for _ in streams]
+    tasks = [asyncio.create_task(follow(*to, until=noting(heard))) for to, heard in zip(streams, begun, strict=True)]
+    goes_on, ends = tasks[:2], tasks[2:]
+    async with asyncio.timeout(SECONDS):
+        await asyncio.gather(*(heard.wait() for heard in begun))
 
     assert (await here.delete(f"/v1/keys/{made['key_id']}")).status_code == 204
     assert (await root.patch("/v1/users/mia", json={"enabled": False})).status_code == 200
@@ -144,6 +147,16 @@ async def test_closing_a_key_or_a_user_ends_their_streams_and_nobody_elses(repli
     assert not any(stream.done() for stream in goes_on)
     assert (await here.post(f"/v1/turns/{hers}/stop")).status_code == 202
     assert [(await stream)[-1].kind for stream in goes_on] == ["ended", "ended"]
+
+
+def noting(heard: asyncio.Event) -> Callable[[Said], bool]:
+    """For a reader that stays: it notes that it hears something."""
+
+    def note(_: Said) -> bool:
+        heard.set()
+        return False
+
+    return note
 
 
 async def test_an_id_that_is_none_is_said_to_be_none(replicas: Replicas) -> None:
@@ -160,7 +173,7 @@ async def test_ended_answers_that_memory_has_no_room_for_are_told_from_their_rec
         eve = await house.user("eve")
         turn_id = await ask(eve, await conversation(eve), QUESTION)
         whole = await follow(eve, turn_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while len([said for said in await follow(eve, turn_id) if said.kind == "delta"]) > 1:
                 await asyncio.sleep(0.1)  # memory has many pieces, a record has one
         await check_every_place([eve], turn_id, whole)

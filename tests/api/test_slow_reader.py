@@ -30,7 +30,7 @@ class SlowReader:
     async def rest(self) -> bytes:
         """All that still comes, until the server has closed the connection."""
         loop, found = asyncio.get_running_loop(), bytearray()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while data := await loop.sock_recv(self._socket, 1 << 20):
                 found += data
         self._socket.close()
@@ -47,7 +47,7 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_goes_on_where_it_was(s
             slow = SlowReader(house.url, turn_id, anna.headers["authorization"])
             shown = await ended(anna, turn_id, 60)
             assert hash(shown["answer"]) == hash(words(COUNT)), "not the whole answer"
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not any("does not read" in line["event"] for line in logs):
                     await asyncio.sleep(0.05)
         frames = FRAME.findall((await slow.rest()).replace(b"\r\n", b"\n"))
