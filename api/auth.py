@@ -1,4 +1,4 @@
-"""Who may come in: a bearer key on every request, its scopes on every route, its rate on every call."""
+"""Who may come in: a bearer key or token on every request, its scopes on every route, its rate on every call."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -12,6 +12,7 @@ from api.consistency import wait_if_asked
 from api.limits import MORE_HEADERS
 from api.problems import Problem
 from api.services import Opened, Services, opened
+from infra.oidc import TokenRefused
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False, bearerFormat="tl_..."))]
 
@@ -31,13 +32,25 @@ async def authenticated(request: Request, services: Opened, _key: Bearer) -> Cal
 
 
 async def authenticate(services: Services, authorization: str) -> Caller:
-    """The caller behind an Authorization header; raises a 401 problem."""
-    scheme, _, key = authorization.partition(" ")
-    caller = await services.keyring.caller(key.strip()) if scheme.lower() == "bearer" else None
+    """The caller behind an Authorization header, with a key of ours or a token of the issuer; raises a 401 problem."""
+    scheme, _, said = authorization.partition(" ")
+    secret = said.strip() if scheme.lower() == "bearer" else ""
+    if not secret:
+        raise unauthenticated("say who you are: Authorization: Bearer tl_...")
+    if services.tokens and secret.count(".") == 2:
+        try:
+            return await services.tokens.caller(secret)
+        except TokenRefused as exc:
+            raise unauthenticated(str(exc), ', error="invalid_token"') from None
+    caller = await services.keyring.caller(secret)
     if caller is None:
-        why = "this key is not known, or works no more" if key else "say who you are: Authorization: Bearer tl_..."
-        raise Problem(401, "unauthenticated", why, headers={"www-authenticate": 'Bearer realm="turnlog"'})
+        raise unauthenticated("this key is not known, or works no more")
     return caller
+
+
+def unauthenticated(why: str, more: str = "") -> Problem:
+    """Nobody is known behind this request."""
+    return Problem(401, "unauthenticated", why, headers={"www-authenticate": f'Bearer realm="turnlog"{more}'})
 
 
 Authenticated = Annotated[Caller, Depends(authenticated)]

@@ -11,9 +11,10 @@ ADMINISTRATOR = "scope:admin"  # a principal of administrators' sessions only; n
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated key and its user. Groups are as the views have them now.
+    """An authenticated key (or token) and its user. Groups are as the views have them now.
 
-    `holder`: whose places for turns in flight this key takes: its user's, or its own when it carries its own limit.
+    `subject`: who it is to the OIDC issuer, when it came with a token. `holder`: whose places for turns in flight this
+    key takes: its user's, or its own when it carries its own limit.
     """
 
     user_id: str
@@ -24,6 +25,7 @@ class Caller:
     turns_in_flight: int
     holder: str
     expires_at: float | None = None
+    subject: str | None = None
 
     @property
     def is_admin(self) -> bool:

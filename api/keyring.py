@@ -1,4 +1,4 @@
-"""API keys to callers: one look-up for key, user and groups, remembered for a second and forgotten at each change."""
+"""API keys to callers: one look-up for key, user and groups."""
 
 import hmac
 import time
@@ -7,21 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from api.caller import Caller
+from api.remembered import Remembered
 from infra.access import sha256_of, split_key
 from infra.postgres.freshness import Freshness
 from infra.postgres.pool import Pool, connection, twice
 from infra.settings import Limits
-from topics.catalogue import ACCESS_CHANGES
-
-REMEMBERED_SECONDS = 1.0  # how long a change takes when its NOTIFY is lost
-REMEMBERED_KEYS = 10_000
 
 
 @dataclass(frozen=True)
 class _Known:
     secret_sha256: str
     caller: Caller
-    read_at: float
 
 
 class Keyring:
@@ -29,9 +25,7 @@ class Keyring:
 
     def __init__(self, db: Pool, freshness: Freshness, limits: Limits) -> None:
         self._db, self._limits = db, limits
-        self._known: dict[str, _Known] = {}
-        self._changes = 0
-        freshness.on_change(self._forget)
+        self._known = Remembered(freshness, self._look_up)
 
     async def caller(self, key: str) -> Caller | None:
         """Who calls with this key; None: no such key, revoked, expired, or its user is switched off."""
@@ -39,30 +33,22 @@ class Keyring:
         if parts is None:
             return None
         key_id, secret = parts
-        known = await self._find(key_id)
+        known = await self._known.find(key_id)
         if not hmac.compare_digest(sha256_of(secret), known.secret_sha256 if known else "0" * 64) or known is None:
             return None
-        return None if _is_over(known.caller) else known.caller
+        return None if is_over(known.caller) else known.caller
 
     async def is_open(self, caller: Caller) -> bool:
         """Whether a key that was let in may go on: not revoked or expired since, its user not switched off."""
-        known = await self._find(caller.key_id)
-        return known is not None and not _is_over(known.caller)
-
-    async def _find(self, key_id: str) -> _Known | None:
-        known = self._known.get(key_id)
-        if known is None or known.read_at < time.monotonic() - REMEMBERED_SECONDS:
-            known = await self._look_up(key_id)
-        return known
+        known = await self._known.find(caller.key_id)
+        return known is not None and not is_over(known.caller)
 
     async def _look_up(self, key_id: str) -> _Known | None:
-        changes, read_at = self._changes, time.monotonic()
         row = await twice(lambda: self._row(key_id))
-        self._known.pop(key_id, None)
         if row is None:
             return None
         user_id, secret_sha256, scopes, per_minute, in_flight, expires_at, principals = row
-        known = _Known(
+        return _Known(
             secret_sha256,
             Caller(
                 user_id=user_id,
@@ -74,21 +60,13 @@ class Keyring:
                 holder=f"key:{key_id}" if in_flight else f"user:{user_id}",
                 expires_at=expires_at.timestamp() if isinstance(expires_at, datetime) else None,
             ),
-            read_at,
         )
-        if changes == self._changes and len(self._known) < REMEMBERED_KEYS:
-            self._known[key_id] = known
-        return known
 
     async def _row(self, key_id: str) -> tuple[Any, ...] | None:
         async with connection(self._db) as db:
             return await (await db.execute("select * from app.key_of(%s)", [key_id])).fetchone()
 
-    def _forget(self, topics: frozenset[str]) -> None:
-        if ACCESS_CHANGES.name in topics or len(self._known) >= REMEMBERED_KEYS:
-            self._changes += 1
-            self._known.clear()
 
-
-def _is_over(caller: Caller) -> bool:
+def is_over(caller: Caller) -> bool:
+    """Whether what somebody came with has ended by itself."""
     return caller.expires_at is not None and caller.expires_at <= time.time()

@@ -10,9 +10,11 @@ from fastapi import Depends, Request
 from prometheus_client import Gauge
 
 from api.accept import Accept
+from api.caller import Caller
 from api.keyring import Keyring
 from api.rates import Rates
 from api.stream.live import LiveAnswers
+from api.tokens import Tokens
 from infra.health import Health
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
@@ -68,6 +70,7 @@ class Services:
     db: Pool
     freshness: Freshness
     keyring: Keyring
+    tokens: Tokens | None
     rates: Rates
     models: ModelStatuses
     accept: Accept
@@ -96,9 +99,14 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
         with waiting(health, "views", "folding the rights that the log holds"):
             await until_fresh(settings, freshness)
         keyring, rates = Keyring(db, freshness, settings.limits), Rates(db)
+        tokens = await stack.enter_async_context(Tokens.open(settings, db, freshness, publisher))
+
+        async def is_open(caller: Caller) -> bool:
+            return await (tokens if tokens and caller.subject is not None else keyring).is_open(caller)
+
         accept = await stack.enter_async_context(Accept.open(db, publisher, settings.limits))
         with waiting(health, "answers-live", "reading the answers that run"):
-            live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db, keyring.is_open))
+            live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db, is_open))
         lag = Gauge("turnlog_lag", "Records that are not read yet", ["topic"], registry=health.registry)
         lag.labels(ANSWERS_LIVE.name).set_function(lambda: live.lag)
         embedder = await stack.enter_async_context(Embedder.open(settings))
@@ -112,6 +120,7 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
             db,
             freshness,
             keyring,
+            tokens,
             rates,
             models,
             accept,

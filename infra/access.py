@@ -16,6 +16,7 @@ from schemas.access import (
     KeyCreated,
     KeyRevoked,
     UserCreated,
+    UserSignedIn,
     UserSwitched,
 )
 from schemas.event import Event
@@ -70,7 +71,7 @@ def split_key(key: str) -> tuple[str, str] | None:
 def record_key(event: Event) -> str:
     """The key of an event on `access-changes`: one entity's events lie on one partition, in order."""
     match event:
-        case UserCreated() | UserSwitched():
+        case UserCreated() | UserSignedIn() | UserSwitched():
             return f"user:{event.user_id}"
         case KeyCreated() | KeyRevoked():
             return f"key:{event.key_id}"

@@ -67,6 +67,27 @@ class Limits(BaseModel):
     object_grace_seconds: float = 3600
 
 
+class Oidc(BaseModel):
+    """An OpenID Connect issuer whose tokens are let in, e.g. TURNLOG_OIDC__ISSUER=https://id.example.org."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(default="", description="`iss` of its tokens, exactly; empty: API keys only")
+    audience: str = Field(default="", description="what `aud` of a token must name: this installation, to the issuer")
+    algorithm: Literal[
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+    ] = "RS256"  # fmt: skip
+    user_claim: str = Field(default="sub", description="the claim that becomes the user id, such as preferred_username")
+    groups_claim: str = Field(default="groups", description="the claim with a list of group names")
+    scopes: str = Field(default="chat,search,publish", description="what a token may do, comma-separated; never admin")
+    admin_group: str = Field(default="", description="whose members may administer, too; empty: no token may")
+    leeway_seconds: float = Field(default=30, ge=0, le=300, description="how far clocks may be apart")
+    timeout_seconds: float = 5
+    keys_fresh_seconds: float = Field(default=300, description="after this the issuer's keys are asked for again")
+    keys_forgotten_seconds: float = Field(default=86400, description="how long they do while the issuer is away")
+    keys_again_seconds: float = Field(default=5, description="the least time between two such requests")
+
+
 class Settings(BaseSettings):
     """Where the servers are, with which secrets, and the limits. Names in the environment: TURNLOG_ and the field."""
 
@@ -107,6 +128,7 @@ class Settings(BaseSettings):
     )
     api_tls_certificate: Path | None = Field(default=None, description="PEM chain; with api_tls_key the API speaks TLS")
     api_tls_key: Path | None = None
+    oidc: Oidc = Oidc()
     health_host: str = "127.0.0.1"
     health_port: int = Field(default=0, description="/live, /ready and /metrics of a worker; 0: none")
     instance: str = Field(

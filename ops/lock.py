@@ -30,12 +30,13 @@ FLAT = {
     ),
     "registry": ("io.apicurio:apicurio-registry-app:3.3.3:all:tar.gz",),
 }
+OTHERS = ("dev", "clients", "issuer")
 WITHOUT_DEPENDENCIES = ("requirements-triton", "requirements-build")
 
 
 def lock_packages(*, upgrade: bool) -> None:
     """requirements*.in -> requirements*.txt."""
-    for name in ("requirements", "requirements-dev", "requirements-clients", *WITHOUT_DEPENDENCIES):
+    for name in ("requirements", *(f"requirements-{each}" for each in OTHERS), *WITHOUT_DEPENDENCIES):
         command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--generate-hashes"]
         command += ["--no-emit-index-url", "--no-header", "--universal", "--python-version", "3.11"]
         command += ["--no-deps"] * (name in WITHOUT_DEPENDENCIES) + ["--upgrade"] * upgrade

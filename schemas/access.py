@@ -21,6 +21,18 @@ class UserSwitched(Event):
     changed_by: Annotated[str, Doc("user id of the one who changed it")]
 
 
+class UserSignedIn(Event):
+    """A user came with a token of the OIDC issuer that says something new. The first one makes the user."""
+
+    user_id: Annotated[str, Doc("user id; whoever came first under it keeps it")]
+    name: Annotated[str, Doc("name for people")]
+    issuer: Annotated[str, Doc("`iss` of the token")]
+    subject: Annotated[str, Doc("`sub` of the token: who it is to the issuer")]
+    groups: Annotated[list[str], Doc("the token's groups whose names can be groups here, sorted; they last as it does")]
+    issued_at: Annotated[int, Doc("`iat` of the token, ms since the Unix epoch: the newest token counts")]
+    expires_at: Annotated[int, Doc("`exp` of the token, ms since the Unix epoch")]
+
+
 class KeyCreated(Event):
     """An API key exists; only its hash is known."""
 

@@ -14,6 +14,7 @@ from schemas.access import (
     KeyCreated,
     KeyRevoked,
     UserCreated,
+    UserSignedIn,
     UserSwitched,
 )
 from schemas.answers import (
@@ -94,8 +95,8 @@ CONVERSATION_CHANGES = Topic(
 ACCESS_CHANGES = Topic(
     "access-changes", "entity id",
     (
-        UserCreated, UserSwitched, KeyCreated, KeyRevoked, GroupCreated, GroupMemberAdded, GroupMemberRemoved,
-        GroupDeleted, CollectionCreated, CollectionReadersChanged, CollectionDeleted,
+        UserCreated, UserSignedIn, UserSwitched, KeyCreated, KeyRevoked, GroupCreated, GroupMemberAdded,
+        GroupMemberRemoved, GroupDeleted, CollectionCreated, CollectionReadersChanged, CollectionDeleted,
     ),
     None, ("api", "ops"), ("views",),
     "Who may do what. Keys as hashes only. The first user is said by `ops`.",

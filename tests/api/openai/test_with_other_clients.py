@@ -1,10 +1,8 @@
 """litellm, langchain-openai and the command `llm`, as they are, against a running API."""
 
 import asyncio
-import hashlib
 import json
 import os
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -14,27 +12,20 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from infra.triton.local import environment
-from ops.installation import ROOT
 from tests.api.house import House
 from tests.api.openai.test_with_the_sdk import conversations, noted_of
 from tests.chatting import words
+from tests.locked import locked
 from tests.servers import Servers
 
-REQUIREMENTS = ROOT / "requirements-clients.txt"
 SCRIPTS = Path(__file__).parent / "clients"
 CLIENTS = ("litellm", "langchain", "llm")
 
 
 @pytest.fixture(scope="session")
 def clients() -> Path:
-    """The environment of exactly the locked clients, made when they change."""
-    made, wanted = ROOT / ".venv-clients", hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
-    stamp = made / "made-from"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        environment(made, REQUIREMENTS)
-        stamp.write_text(wanted)
-    return made / "bin"
+    """Their environment."""
+    return locked("clients")
 
 
 class Client:

@@ -1,0 +1,1 @@
+"""People who come with tokens of an OpenID Connect issuer."""
