@@ -68,21 +68,22 @@ class Chaos:
         worker.kill()
         worker.wait()
 
-    async def end(self, name: str, seconds: float = 30, number: int = signal.SIGTERM) -> int:
+    async def end(self, name: str, seconds: float = 60, number: int = signal.SIGTERM) -> int:
         """Asks a worker to stop; gives its exit code."""
         self.workers[name].send_signal(number)
         return await self.ended(name, seconds)
 
-    async def ended(self, name: str, seconds: float = 30) -> int:
+    async def ended(self, name: str, seconds: float = 60) -> int:
         """Waits for a worker to end by itself; gives its exit code."""
         await self.until(lambda: self.workers[name].poll() is not None, seconds)
         return int(self.workers.pop(name).returncode)
 
-    async def put(self, key: str, seconds: float, partition: int | None = None) -> str:
-        """One event that takes some time; gives its id."""
+    async def put(self, key: str, how_long: float | Path, partition: int | None = None) -> str:
+        """One event that takes some seconds, or until there is a file; gives its id."""
         name = str(len(self.sent))
         self.sent.append(name)
-        event = DocumentWithdrawn(collection_id="c", document_id=name, publisher=f"work {seconds}", source=Source())
+        work = f"until {how_long}" if isinstance(how_long, Path) else f"work {how_long}"
+        event = DocumentWithdrawn(collection_id="c", document_id=name, publisher=work, source=Source())
         await self.publisher.publish(DOCUMENTS, key, event, partition=partition)
         return name
 
@@ -125,7 +126,7 @@ class Chaos:
             }
         )
         places = [TopicPartition(self.settings.kafka_name(DOCUMENTS), number) for number in range(DOCUMENTS.partitions)]
-        found = {place.partition: place.offset for place in consumer.committed(places, timeout=10)}
+        found = {place.partition: place.offset for place in consumer.committed(places, timeout=60)}
         consumer.close()
         return found
 

@@ -1,6 +1,6 @@
 """A worker whose work is to take time: it writes down what it starts and ends, and says so in a receipt.
 
-How long it is to take stands in a withdrawal's `publisher`: "work SECONDS".
+How long it is to take stands in a withdrawal's `publisher`: "work SECONDS", or "until FILE": until that file is there.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def work(received: Received[DocumentWithdrawn]) -> Outputs:
     """Takes the time that the event asks for, then gives a receipt."""
     note("start", received)
     try:
-        await asyncio.sleep(float(received.event.publisher.split()[1]))
+        await as_long_as(*received.event.publisher.split()[:2])
     except asyncio.CancelledError:
         note("cancel", received)
         raise
@@ -58,6 +58,15 @@ async def work(received: Received[DocumentWithdrawn]) -> Outputs:
         hidden_at=now, index_at=now,
     )  # fmt: skip
     return [Output(DOCUMENT_STATUS, received.key.decode(), event, received.partition)]
+
+
+async def as_long_as(what: str, how_long: str) -> None:
+    """What an event asks for."""
+    if what == "work":
+        await asyncio.sleep(float(how_long))
+    else:
+        while not Path(how_long).exists():
+            await asyncio.sleep(0.05)
 
 
 async def admit(received: Received[DocumentPublished]) -> Outputs:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -15,6 +16,8 @@ from streams.dead_letters import EX_CONFIG
 from tests.faults.delivery.chaos import Chaos
 from topics.catalogue import DEAD_LETTERS, DOCUMENTS, DOCUMENTS_LOCAL
 
+pytestmark = pytest.mark.timeout(300)  # processes start and end, on a machine that may be busy
+
 POISON = Encoded(b"no event of ours", [("why", b"a test")])
 
 
@@ -22,8 +25,9 @@ async def letters(chaos: Chaos) -> Sequence[DeadLetter]:
     return [event for event in await chaos.events(DEAD_LETTERS) if isinstance(event, DeadLetter)]
 
 
-async def test_poison_behind_a_running_event_commits_nothing_past_it(chaos: Chaos) -> None:
-    await chaos.put("slow", 7.0, partition=0)
+async def test_poison_behind_a_running_event_commits_nothing_past_it(chaos: Chaos, tmp_path: Path) -> None:
+    enough = tmp_path / "enough"
+    await chaos.put("slow", enough, partition=0)
     await chaos.put("slow", 0.05, partition=0)
     await chaos.publisher.publish_bytes(DOCUMENTS, "poison", POISON, partition=0)
     await chaos.put("other", 0.05, partition=0)
@@ -33,6 +37,7 @@ async def test_poison_behind_a_running_event_commits_nothing_past_it(chaos: Chao
     assert len(await letters(chaos)) == 1
     assert chaos.committed()[0] < 0, "offset 0 runs, so nothing is committed, whatever is finished behind it"
     chaos.kill("first")
+    enough.touch()
     chaos.start("second", TURNLOG_INSTANCE="one")
     await chaos.until(lambda: chaos.committed()[0] == 4)
     assert chaos.ids("end") == {"0", "1", "2"}
@@ -74,7 +79,7 @@ async def test_an_inbox_full_of_poison_stops_nobody_and_loses_nothing(chaos: Cha
     source.produce(inbox, bomb, key=b"k", partition=0)
     source.produce(inbox, encoded.value, partition=0)  # no key
     source.produce(inbox, encoded.value, key=b"\xff", partition=0)
-    assert source.flush(15) == 0
+    assert source.flush(60) == 0
     chaos.start("admits")
     await chaos.until(lambda: "good" in chaos.ids("end"))
     assert await chaos.end("admits") == 0
