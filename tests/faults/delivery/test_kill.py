@@ -5,7 +5,11 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.faults.delivery.chaos import Chaos
+
+pytestmark = pytest.mark.timeout(300)  # processes start and end, on a machine that may be busy
 
 KEYS = 40
 
@@ -28,7 +32,7 @@ async def load(chaos: Chaos, dice: random.Random) -> AsyncIterator[None]:
 
 
 async def nothing_is_lost(chaos: Chaos) -> None:
-    await chaos.until(lambda: chaos.ids("end") >= set(chaos.sent), 30)
+    await chaos.until(lambda: chaos.ids("end") >= set(chaos.sent))
     said = await chaos.receipts()
     assert [name for name in chaos.sent if not said[name]] == [], "each finished event has its receipt on the topic"
     assert chaos.overlaps_and_disorder() == []

@@ -8,9 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.faults.delivery.chaos import Chaos, free_port
 from tests.servers import Servers
+
+pytestmark = pytest.mark.timeout(300)  # processes start and end, on a machine that may be busy
 
 AWAY_SECONDS = 10.0
 
@@ -25,7 +28,7 @@ async def test_a_worker_that_starts_before_its_broker_waits_says_so_and_then_wor
         chaos.start("early", TURNLOG_HEALTH_PORT=str(port))
         await chaos.until(lambda: "waiting for a server" in chaos.output("early"))
         assert '"server": "kafka"' in chaos.output("early")
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
             assert (await http.get("/live")).status_code == 200
             ready = await http.get("/ready")
             assert (ready.status_code, json.loads(ready.text)["waits_for"]) == (503, {"start": "Kafka"})
@@ -49,7 +52,7 @@ async def test_a_broker_that_is_killed_and_comes_back_costs_nothing_but_time(
     await chaos.until(lambda: len(chaos.ids("end")) > back + 20)
     feeding.cancel()
     await asyncio.wait([feeding])
-    await chaos.until(lambda: chaos.ids("end") >= set(chaos.sent), 30)
+    await chaos.until(lambda: chaos.ids("end") >= set(chaos.sent))
     said = await chaos.receipts()
     assert [name for name in chaos.sent if not said[name]] == []
     assert chaos.overlaps_and_disorder() == []

@@ -15,7 +15,7 @@ async def test_a_worker_does_not_read_a_topic_that_was_made_anew(chaos: Chaos) -
     assert await chaos.end("first") == 0
     admin = AdminClient({"bootstrap.servers": chaos.settings.kafka_bootstrap, "log_level": 2})
     for deleted in admin.delete_topics([chaos.settings.kafka_name(DOCUMENTS)]).values():
-        deleted.result(15)
+        deleted.result(60)
     provision(chaos.settings, (DOCUMENTS,))
     await chaos.put("k", 0.05)
     chaos.start("second")
@@ -30,7 +30,7 @@ async def test_a_worker_that_runs_meanwhile_stops_too(chaos: Chaos) -> None:
     await chaos.works("runs")
     admin = AdminClient({"bootstrap.servers": chaos.settings.kafka_bootstrap, "log_level": 2})
     for deleted in admin.delete_topics([chaos.settings.kafka_name(DOCUMENTS)]).values():
-        deleted.result(15)
+        deleted.result(60)
     provision(chaos.settings, (DOCUMENTS,))
     assert await chaos.ended("runs", 60) == EX_CONFIG
     assert "documents was made anew" in chaos.output("runs")
