@@ -28,7 +28,7 @@ class Broker:
 
     def topics(self) -> dict[str, int]:
         """Partitions by plain name."""
-        found = self.admin.list_topics(timeout=15).topics
+        found = self.admin.list_topics(timeout=60).topics
         return {
             self.settings.plain_name(name): len(topic.partitions)
             for name, topic in found.items()
@@ -39,13 +39,13 @@ class Broker:
         """Makes a topic as somebody else would."""
         new = NewTopic(self.settings.kafka_name(name), partitions, 1, config=config)
         for future in self.admin.create_topics([new]).values():
-            future.result(15)
+            future.result(60)
         self.wait_for(lambda: self.topics().get(name) == partitions and config.items() <= self.config(name).items())
 
     @staticmethod
     def wait_for(seen: Callable[[], bool]) -> None:
         """The controller knows first, the broker a moment later."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not seen():
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -53,7 +53,7 @@ class Broker:
     def config(self, name: str) -> dict[str, str]:
         """The configuration of a topic."""
         resource = ConfigResource(ResourceType.TOPIC, self.settings.kafka_name(name))
-        found = self.admin.describe_configs([resource])[resource].result(15)
+        found = self.admin.describe_configs([resource])[resource].result(60)
         return {key: entry.value for key, entry in found.items()}
 
 
@@ -64,7 +64,7 @@ def broker(servers: Servers) -> Iterator[Broker]:
     yield found
     if names := [settings.kafka_name(name) for name in found.topics()]:
         for future in found.admin.delete_topics(names).values():
-            future.result(15)
+            future.result(60)
 
 
 def test_missing_topics_are_made_as_the_catalogue_says_and_a_second_run_finds_nothing_to_do(broker: Broker) -> None:

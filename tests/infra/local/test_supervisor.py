@@ -23,7 +23,7 @@ async def kept(*jobs: Job) -> AsyncIterator[tuple[Supervisor, list[str]]]:
     supervisor = Supervisor(list(jobs), said.append)
     keeping = asyncio.create_task(supervisor.keep())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await supervisor.until_ready()
         yield supervisor, said
     finally:
@@ -32,7 +32,7 @@ async def kept(*jobs: Job) -> AsyncIterator[tuple[Supervisor, list[str]]]:
         await supervisor.stop()
 
 
-async def until(true: Callable[[], bool], seconds: float = 10) -> None:
+async def until(true: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen in time"

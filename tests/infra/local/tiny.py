@@ -46,7 +46,7 @@ def tiny(folder: Path, manner: str = "kind", port: int | None = None) -> Server:
         command=(sys.executable, "-c", PROGRAM, str(chosen), manner, str(folder / "was-here")),
         environment={"PATH": "/usr/bin:/bin"},
         is_ready=lambda _: answers(chosen, "/"),
-        start_seconds=20,
+        start_seconds=60,
         stop_seconds=1,
     )
 

@@ -56,12 +56,12 @@ async def waited(generation: Generation, heard: Heard) -> tuple[str, Ended]:
 async def started(provider: Provider, asked: GenerateRequest) -> AsyncIterator[tuple[Generation, Heard]]:
     """A running generation."""
     heard = Heard()
-    async with asyncio.timeout(30), provider.generate(asked, heard.on_text) as generation:
+    async with asyncio.timeout(60), provider.generate(asked, heard.on_text) as generation:
         yield generation, heard
 
 
 async def first_text(heard: Heard) -> str:
     """Waits until something was handed over."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await heard.came.wait()
     return heard.texts[0]

@@ -103,12 +103,12 @@ async def test_a_text_that_is_refused_after_the_model_has_ended_is_no_whole_answ
     async def on_text(text: str) -> None:
         taken.append(text)
         if len(taken) == 2:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not generation.complete:
                     await asyncio.sleep(0.01)
             raise OSError("kafka is away")
 
-    asked = request(triton, "words", "words: count=40 delay_ms=5")
+    asked = request(triton, "words", "words: count=80 delay_ms=5")
     async with triton.generate(asked, on_text) as generation:
         with pytest.raises(OSError, match="kafka is away"):
             await generation.ended()
@@ -124,7 +124,7 @@ async def test_one_whose_texts_are_not_taken_holds_up_no_other(triton: Provider)
         await never.wait()
 
     async with triton.generate(request(triton, "words", LONG), on_text):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await stuck.wait()
             assert (await answer(triton, "words", "words: count=50 delay_ms=5"))[0] == numbered(50)
 
@@ -169,7 +169,7 @@ async def test_a_model_that_falls_silent_is_given_up(servers: Servers) -> None:
 
 
 async def test_readiness_is_a_call_with_a_deadline(triton: Provider) -> None:
-    await triton.check("words", 5)
-    await triton.check("answerer", 5)
+    await triton.check("words", 30)
+    await triton.check("answerer", 30)
     with pytest.raises(Unavailable, match="no word from answerer in 0 s"):
         await triton.check("answerer", 0)

@@ -5,7 +5,7 @@ import asyncio
 from tests.servers import Servers
 
 
-async def noted(servers: Servers, turn_id: str, what: str, seconds: float = 10) -> str:
+async def noted(servers: Servers, turn_id: str, what: str, seconds: float = 30) -> str:
     """The first line of a turn's stream that begins with `what`, as soon as it is there."""
     async with asyncio.timeout(seconds):
         while True:

@@ -47,11 +47,11 @@ async def test_no_texts_no_vectors(servers: Servers) -> None:
 async def test_a_question_does_not_wait_for_a_backfill(servers: Servers) -> None:
     """32 passages wait in Triton's queue; in the order of arrival a question would be answered after them."""
     passages = [f"{uuid.uuid4()} " + "passage " * 40 for _ in range(32)]
-    async with Embedder.open(servers.settings) as embedder:
+    async with Embedder.open(servers.settings) as embedder, Embedder.open(servers.settings) as asking:
+        await asking.embed([f"a first one, to connect {uuid.uuid4()}"])
         backfill = [asyncio.create_task(embedder.embed([passage], "ingest")) for passage in passages]
         await asyncio.wait(backfill, return_when=asyncio.FIRST_COMPLETED)
-        async with Embedder.open(servers.settings) as asking:
-            await asking.embed([f"question {uuid.uuid4()}"])
+        await asking.embed([f"question {uuid.uuid4()}"])
         assert sum(task.done() for task in backfill) < len(passages) / 2
         await asyncio.gather(*backfill)
 
@@ -64,7 +64,7 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_triton(
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     async with Embedder.open(servers.settings) as embedder:
-        assert len(await embedder.embed([f"a word {uuid.uuid4()}"], deadline_seconds=10)) == 1
+        assert len(await embedder.embed([f"a word {uuid.uuid4()}"], deadline_seconds=60)) == 1
 
 
 async def test_a_server_that_is_away_is_unavailable(servers: Servers) -> None:
@@ -82,6 +82,6 @@ async def test_no_answer_within_the_deadline_is_unavailable(servers: Servers) ->
 
 async def test_readiness_asks_the_model_and_not_its_cache(servers: Servers) -> None:
     async with Embedder.open(servers.settings) as embedder:
-        await embedder.check(10)
+        await embedder.check(60)
         with pytest.raises(Unavailable):
             await embedder.check(0.0001)

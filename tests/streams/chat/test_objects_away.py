@@ -14,7 +14,7 @@ async def test_an_answer_too_long_for_a_record_waits_for_object_storage(settings
     objects = Path(settings.folder("store")) / "objects"
     async with open_house(settings) as house, answering(settings):
         anna = await house.user("anna")
-        turn_id = await ask(anna, await conversation(anna), "words: count=60 delay_ms=20")
+        turn_id = await ask(anna, await conversation(anna), "words: count=120 delay_ms=20")
         await follow(anna, turn_id, until=lambda said: said.kind == "delta")
         kept = objects.rename(objects.with_name("kept")) if objects.exists() else None
         objects.write_text("no folder")
@@ -24,6 +24,6 @@ async def test_an_answer_too_long_for_a_record_waits_for_object_storage(settings
         objects.unlink()
         if kept:
             kept.rename(objects)
-        assert joined(await heard) == words(60)
+        assert joined(await heard) == words(120)
         shown = await ended(anna, turn_id)
-        assert (shown["status"], shown["answer"]) == ("completed", words(60))
+        assert (shown["status"], shown["answer"]) == ("completed", words(120))

@@ -45,7 +45,7 @@ def asked_by(user_id: str) -> TurnRequested:
 async def recorded(house: House, turn_id: str) -> AnswerRecorded:
     """The turn's record, once it is on the log."""
     codec = house.publisher._codec
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             for one in await all_of(house.settings, ANSWERS):
                 event = await codec.decode(ANSWERS.name, ANSWERS.events, one.value, dict(one.headers))
@@ -80,7 +80,7 @@ async def test_while_the_views_fold_again_what_they_had_no_turn_is_claimed(house
         lost = db.execute(
             "select pg_terminate_backend(pid), pid" + LISTENING, [house.settings.postgres_database]
         ).fetchall()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while db.execute("select true, pid" + LISTENING, [house.settings.postgres_database]).fetchall() in (
                 [],
                 lost,
@@ -93,4 +93,4 @@ async def test_while_the_views_fold_again_what_they_had_no_turn_is_claimed(house
             assert not db.execute("select 1 from state.turns where turn_id = %s", [asked.turn_id]).fetchone()
             await asyncio.sleep(0.1)
     await house.access(UserCreated(user_id="lea", name="Lea", created_by="test"))  # now the worker sees that it must
-    await noted(servers, asked.turn_id, "started", 20)
+    await noted(servers, asked.turn_id, "started", 60)

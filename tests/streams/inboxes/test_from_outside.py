@@ -141,7 +141,14 @@ async def test_what_an_inbox_may_not_say_is_told_on_the_topic_and_the_next_recor
     await say(source, stranger, published("next", "The next one."))
     admin = house.people["admin"]
     await until(lambda: _is(admin, "next", "indexed"), otherwise="the next one was not indexed")
-    failed = [event for event in await events(house.settings, DOCUMENT_STATUS) if isinstance(event, DocumentFailed)]
+    failed: list[DocumentFailed] = []
+
+    async def told() -> bool:
+        said = await events(house.settings, DOCUMENT_STATUS)
+        failed[:] = [event for event in said if isinstance(event, DocumentFailed)]
+        return bool(failed)
+
+    await until(told, otherwise="it was not told")
     assert [(event.collection_id, event.code) for event in failed] == [("elsewhere", "unknown-collection")]
     assert failed[0].source.topic == "documents-local"
 
@@ -167,7 +174,7 @@ async def test_admission_killed_at_any_moment_loses_no_document_and_brings_no_ol
         assert {one["document_id"] for one in told} <= names
         return [(one["state"], one["size"]) for one in told] == [("indexed", len(words_of(1)))] * len(names)
 
-    await until(all_newest, 60, "not everything was indexed in its newest version")
+    await until(all_newest, 90, "not everything was indexed in its newest version")
     found = await admin.post("/v1/search", json={"query": "words of version", "limit": 100})
     assert {p["text"] for p in found.json()["passages"] if p["document_id"] in names} == {words_of(1)}
     admitted = [event for event in await events(house.settings, DOCUMENTS) if isinstance(event, DocumentAccepted)]
@@ -194,7 +201,7 @@ async def test_a_withdrawal_hides_in_seconds_while_a_backlog_waits_and_nothing_i
         await say(source, DocumentRetracted(collection_id="handbook", document_id="secret-1"))
         assert (await admin.delete("/v1/collections/handbook/documents/secret-2")).status_code == 204
         assert not await finds(admin, "secret recipe", "secret-2")
-        await until(lambda: _hidden(admin, "secret recipe", "secret-1"), 10, "the retracted document is still found")
+        await until(lambda: _hidden(admin, "secret recipe", "secret-1"), 30, "the retracted document is still found")
         assert await state(admin, "secret-1") == "removing"
     finally:
         workers.thaw("documents")
