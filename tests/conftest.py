@@ -6,17 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from infra.settings import Settings
 from ops.provision import provision, remove
 from tests.environment import forget
-from tests.servers import Servers, own_servers, remove_servers, shared_servers
+from tests.servers import READY_SECONDS, Servers, own_servers, remove_servers, shared_servers
 
 
 def pytest_configure() -> None:
-    """Before any test module reads a setting."""
+    """Before any test module reads a setting, or makes a test of examples."""
     forget()
+    patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.register_profile("patient", patient)
+    hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that needs the servers waits for their start, too."""
+    first = next((item for item in items if "servers" in getattr(item, "fixturenames", ())), None)
+    if first is not None:
+        first.add_marker(pytest.mark.timeout(2 * READY_SECONDS), append=False)
 
 
 @pytest.fixture(scope="session")

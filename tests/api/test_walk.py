@@ -178,6 +178,7 @@ async def test_the_same_requests_with_ones_own_identifiers_work(walk: Walk) -> N
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.timeout(600)  # some two thousand requests
 async def test_no_value_however_odd_is_a_server_error(walk: Walk) -> None:
     admin = await walk.house.key("bob", *EVERYTHING, "admin", turns_in_flight=100_000)
     own = {name: values[0] for name, values in walk.bob.words.items()}
