@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from tests.client.scripted import Reply, Request, Scripted
 from tests.client.test_stream import sse
 from tests.code import ROOT
+from turnlog.commands.terminal import say
 from turnlog.main import app, main
 
 PASSAGE = {
@@ -121,7 +122,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def test_it_starts_as_a_module(server: Scripted) -> None:
     environment = os.environ | {"TURNLOG_URL": server.url, "TURNLOG_KEY": "tl_key", "PYTHONPATH": str(ROOT / "client")}
     command = [sys.executable, "-m", "turnlog.main", "status"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=90)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -134,17 +135,23 @@ def test_ask_prints_the_answer_and_what_it_cites_and_keeps_the_rest_off_stdout(r
     assert json.loads(asked.body) == {"question": "when does it stop?", "retrieval": {"collections": ["handbook"]}}
 
 
-def test_ctrl_c_stops_the_answer_and_shows_the_rest_of_what_there_is(run: Run) -> None:
-    """The server itself presses Ctrl-C, so that it comes in the middle of the stream."""
-    stopped, said = (
+def test_ctrl_c_stops_the_answer_and_shows_the_rest_of_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server itself presses Ctrl-C, so that it comes in the middle of the stream, when its beginning is shown."""
+    shown, stopped, said = (
+        threading.Event(),
         threading.Event(),
         [sse("delta", {"text": "Half "}, "7.1.5"), sse("delta", {"text": "more"}, "7.2.9")],
     )
     end = sse("ended", {"status": "stopped", "length": 9}, "7.3.9")
 
+    def noting(text: str, end: str = "") -> None:
+        say(text, end)
+        shown.set()
+
     def press() -> None:
+        assert shown.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
-        assert stopped.wait(10)
+        assert stopped.wait(60)
 
     def stopping(request: Request) -> Reply:
         if request.path == "/v1/turns/t1/stop":
@@ -156,6 +163,7 @@ def test_ctrl_c_stops_the_answer_and_shows_the_rest_of_what_there_is(run: Run) -
             return Reply(200, b"".join([*said, end]), "text/event-stream")
         return Reply(200, said[0], "text/event-stream", cut=True, then=press)
 
+    monkeypatch.setattr("turnlog.commands.ask.say", noting)
     with Scripted.serve(stopping) as server:
         done = run(server, "ask", "anything")
     assert (done.returncode, done.stdout) == (130, "Half more\n")
@@ -260,7 +268,7 @@ def test_what_cannot_work_is_said_with_a_cure_and_without_a_traceback(
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.md")).write_text("# A")
     environment = os.environ | {"TURNLOG_URL": server.url, "TURNLOG_KEY": "tl_key", "PYTHONPATH": str(ROOT / "client")}
     command = [sys.executable, "-m", "turnlog.main", *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, env=environment, cwd=tmp_path, timeout=30)
+    done = subprocess.run(command, input=stdin, capture_output=True, env=environment, cwd=tmp_path, timeout=90)
     assert done.returncode in (1, 2, 4)
     assert "Traceback" not in done.stderr.decode()
     assert done.stderr.lower().count(b"error") == 1

@@ -42,7 +42,7 @@ def start(server: Running, *arguments: str) -> subprocess.Popen[str]:
 
 def run(server: Running, *arguments: str) -> tuple[int, str, str]:
     process = start(server, *arguments)
-    said, noted = process.communicate(timeout=60)
+    said, noted = process.communicate(timeout=120)
     return process.returncode, said, noted
 
 
@@ -54,7 +54,7 @@ def test_status_is_ready_and_every_model_answers(server: Running) -> None:
 
 
 def test_an_answer_is_streamed_and_equals_its_record(client: Turnlog) -> None:
-    turn = client.ask(WORDS.format(count=64), model="words")
+    turn = client.ask(WORDS.format(count=128), model="words")
     answer = Answer()
     deltas = 0
     for item in client.events(turn.turn_id):
