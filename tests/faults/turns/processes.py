@@ -68,7 +68,7 @@ class Processes:
         """Whether it has ended."""
         return self.running[name].poll() is not None
 
-    async def end(self, *names: str, seconds: float = 30) -> list[int]:
+    async def end(self, *names: str, seconds: float = 60) -> list[int]:
         """Asks them to stop; gives their exit codes."""
         for name in names:
             self.running[name].send_signal(signal.SIGTERM)
@@ -108,7 +108,7 @@ class Processes:
         return self.folder / f"{name}.out"
 
 
-async def until(true: Callable[[], object], seconds: float = 30, otherwise: str = "it did not become true") -> None:
+async def until(true: Callable[[], object], seconds: float = 60, otherwise: str = "it did not become true") -> None:
     """Waits for something to become true, or for a coroutine to say so."""
     try:
         async with asyncio.timeout(seconds):

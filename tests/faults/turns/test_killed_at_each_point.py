@@ -40,7 +40,7 @@ async def test_killed_between_text_and_seal_readers_see_a_restart_and_then_the_w
 
 
 async def test_killed_in_the_middle_of_the_text_readers_see_a_restart_and_then_the_whole(home: Home) -> None:
-    turn_id = await home.ask(WORDS, 3 * DELAY_MS, model="reading")
+    turn_id = await home.ask(2 * WORDS, 3 * DELAY_MS, model="reading")
     reader = home.reader(turn_id)
     reading = asyncio.create_task(reader.follow(60))
     await until(lambda: len(reader.text) > 30)
