@@ -24,10 +24,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test that needs the servers waits for their start, too."""
-    first = next((item for item in items if "servers" in getattr(item, "fixturenames", ())), None)
-    if first is not None:
-        first.add_marker(pytest.mark.timeout(2 * READY_SECONDS), append=False)
+    """The first test that needs what is started or installed once a run waits for that, too."""
+    for once in ("servers", "clients", "issuer"):
+        first = next((item for item in items if once in getattr(item, "fixturenames", ())), None)
+        if first is not None:
+            first.add_marker(pytest.mark.timeout(2 * READY_SECONDS), append=False)
 
 
 @pytest.fixture(scope="session")
