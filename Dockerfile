@@ -41,6 +41,7 @@ COPY schemas schemas
 COPY topics topics
 COPY infra infra
 COPY retrieval retrieval
+COPY audit audit
 COPY streams streams
 COPY api api
 COPY ops ops

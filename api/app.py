@@ -12,6 +12,7 @@ from api import problems
 from api.edge import add_edge
 from api.limits import Limited, RequestMetrics
 from api.routes import (
+    audit,
     collections,
     conversations,
     documents,
@@ -34,7 +35,7 @@ from infra.settings import Settings
 ROUTERS = (
     turns.router, openai.router,  # asked most: each request looks for its route from the first one on
     me.router, keys.router, users.router, groups.router, collections.router, models.router, conversations.router,
-    search.router, documents.router, objects.router,
+    search.router, documents.router, objects.router, audit.router,
 )  # fmt: skip
 WATCH_SECONDS = 1
 ABOUT = """Chat and retrieval as one event pipeline. Say who you are with `Authorization: Bearer tl_...`.

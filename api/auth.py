@@ -57,11 +57,11 @@ Authenticated = Annotated[Caller, Depends(authenticated)]
 
 
 def require(caller: Caller, scope: str) -> None:
-    """Raises 403 when the key lacks a scope; `admin` is looked for as if it did not exist (404)."""
+    """Raises 403 when the key lacks a scope; `admin` and `audit` are looked for as if they did not exist (404)."""
     if scope in caller.scopes:
         return
-    if scope == "admin":
-        raise Problem(404, "not-found", "there is nothing here for this key: it lacks the scope admin")
+    if scope in ("admin", "audit"):
+        raise Problem(404, "not-found", f"there is nothing here for this key: it lacks the scope {scope}")
     raise Problem(403, "forbidden", f"this key lacks the scope {scope}: it has {', '.join(sorted(caller.scopes))}")
 
 
@@ -86,4 +86,5 @@ async def admitted(request: Request, scope: str) -> tuple[Caller, Services]:
 Chats = Annotated[Caller, Depends(needs("chat"))]
 Searches = Annotated[Caller, Depends(needs("search"))]
 Publishes = Annotated[Caller, Depends(needs("publish"))]
+Audits = Annotated[Caller, Depends(needs("audit"))]
 Administers = Annotated[Caller, Depends(needs("admin"))]

@@ -18,7 +18,7 @@ GroupName = Annotated[str, StringConstraints(pattern=GROUP_NAME)]
 CollectionId = Annotated[str, StringConstraints(pattern=COLLECTION_ID)]
 Principal = Annotated[str, StringConstraints(pattern=PRINCIPAL)]
 Name = Annotated[str, StringConstraints(pattern=PRINTABLE, max_length=200)]
-Scope = Literal["chat", "search", "publish", "admin"]
+Scope = Literal["chat", "search", "publish", "audit", "admin"]
 Moment = AwareDatetime
 
 UserPath = Annotated[str, Path(alias="user_id", pattern=USER_ID)]

@@ -10,7 +10,7 @@ from typing import Any
 from api.caller import Caller
 from api.keyring import is_over
 from api.remembered import Remembered
-from infra.access import SCOPES, record_key
+from infra.access import record_key
 from infra.kafka.publisher import Publisher
 from infra.oidc import Claims, Issuer, TokenRefused
 from infra.postgres.freshness import Freshness
@@ -140,6 +140,6 @@ class Tokens:
 
 def _scopes(settings: Settings) -> frozenset[str]:
     wanted = frozenset(one.strip() for one in settings.oidc.scopes.split(",") if one.strip())
-    if unknown := wanted - (set(SCOPES) - {"admin"}):
+    if unknown := wanted - {"chat", "search", "publish"}:
         raise Invalid(f"TURNLOG_OIDC__SCOPES: {', '.join(sorted(unknown))}: there are chat, search and publish")
     return wanted

@@ -26,7 +26,7 @@ GROUP_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 COLLECTION_ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 PRINCIPAL = r"^(public|user:[a-z0-9][a-z0-9._@-]{0,63}|group:[a-z0-9][a-z0-9._-]{0,63})$"
 KEY = re.compile(r"tl_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
-SCOPES = ("chat", "search", "publish", "admin")
+SCOPES = ("chat", "search", "publish", "audit", "admin")
 PUBLIC = "public"
 READERS = 256  # principals a reader list may have
 

@@ -79,7 +79,7 @@ class Oidc(BaseModel):
     ] = "RS256"  # fmt: skip
     user_claim: str = Field(default="sub", description="the claim that becomes the user id, such as preferred_username")
     groups_claim: str = Field(default="groups", description="the claim with a list of group names")
-    scopes: str = Field(default="chat,search,publish", description="what a token may do, comma-separated; never admin")
+    scopes: str = Field(default="chat,search,publish", description="what a token may do: chat, search, publish")
     admin_group: str = Field(default="", description="whose members may administer, too; empty: no token may")
     leeway_seconds: float = Field(default=30, ge=0, le=300, description="how far clocks may be apart")
     timeout_seconds: float = 5

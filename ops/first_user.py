@@ -7,7 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from infra.access import SCOPES, make_key, record_key, sha256_of, split_key
+from infra.access import make_key, record_key, sha256_of, split_key
 from infra.kafka.publisher import Publisher
 from infra.local.layout import Account, write_private
 from infra.registry.client import RegistryClient
@@ -19,12 +19,13 @@ from topics.catalogue import ACCESS_CHANGES
 
 USER = "admin"
 COLLECTION = "turnlog"
+FIRST_SCOPES = ("chat", "search", "publish", "admin")  # whoever would read people's words makes a key for that
 
 
 def first_key(file: Path) -> str:
     """The key in this file of mode 600; made when there is none, so that a second try goes on with the same."""
     if not file.exists():
-        key, _ = make_key(USER, "first key", SCOPES, USER)
+        key, _ = make_key(USER, "first key", FIRST_SCOPES, USER)
         write_private(file, key + "\n", Account())
     return file.read_text().strip()
 
@@ -42,7 +43,7 @@ async def introduce(settings: Settings, key: str) -> None:
             user_id=USER,
             name="first key",
             secret_sha256=sha256_of(secret),
-            scopes=list(SCOPES),
+            scopes=list(FIRST_SCOPES),
             created_by=USER,
         ),
         CollectionCreated(collection_id=COLLECTION, name="About Turnlog", owner=USER, readers=["public"]),

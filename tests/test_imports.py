@@ -11,9 +11,10 @@ MAY_IMPORT = {
     "topics": {"schemas"},
     "infra": {"schemas", "topics"},
     "retrieval": {"schemas", "topics", "infra"},
+    "audit": {"schemas", "topics", "infra"},
     "streams": {"schemas", "topics", "infra", "retrieval"},
-    "api": {"schemas", "topics", "infra", "retrieval"},
-    "ops": {"schemas", "topics", "infra", "retrieval", "streams", "api"},
+    "api": {"schemas", "topics", "infra", "retrieval", "audit"},
+    "ops": {"schemas", "topics", "infra", "retrieval", "audit", "streams", "api"},
     "triton_models": set(),
     "client": set(),
 }  # fmt: skip

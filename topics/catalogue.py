@@ -25,6 +25,7 @@ from schemas.answers import (
     AnswerWaiting,
     PassagesRetrieved,
 )
+from schemas.audit import AuditAccessed
 from schemas.conversations import ConversationDeleted, ConversationStarted
 from schemas.delivery import DeadLetter
 from schemas.documents import (
@@ -101,6 +102,10 @@ ACCESS_CHANGES = Topic(
     None, ("api", "ops"), ("views",),
     "Who may do what. Keys as hashes only. The first user is said by `ops`.",
 )  # fmt: skip
+AUDIT_ACCESSES = Topic(
+    "audit-accesses", "auditor", (AuditAccessed,), None, ("api", "ops"), ("auditors",),
+    "Who read people's words on the log, and why: said before they are shown.",
+)  # fmt: skip
 DEAD_LETTERS = Topic(
     "dead-letters", "original key", (DeadLetter,), timedelta(days=30), ("chat", "inboxes", "documents", "views"), (),
     "Records that could not be read, whole, with the place they came from. People read it.",
@@ -121,7 +126,7 @@ DOCUMENTS_LOCAL = inbox("local")
 
 OURS = (
     TURNS, TURN_STOPS, ANSWERS_LIVE, ANSWERS, DOCUMENTS, DOCUMENT_STATUS, CONVERSATION_CHANGES, ACCESS_CHANGES,
-    DEAD_LETTERS,
+    AUDIT_ACCESSES, DEAD_LETTERS,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from topics.catalogue import DOCUMENTS_LOCAL, OURS, PARTITIONS
 
 PAGE = Path(__file__).parent / "README.md"
 EVERY = (*OURS, DOCUMENTS_LOCAL)
-OUTSIDE = ("publishers",)  # readers and writers that are no process of ours
+OUTSIDE = ("publishers", "auditors")  # readers and writers that are no process of ours
 HEAD = f"""# Topics
 
 Generated from [catalogue.py](catalogue.py) by `make generate`; `make check` fails when it is stale.

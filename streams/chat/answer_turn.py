@@ -33,6 +33,7 @@ from streams.chat.turns import Claim, Sealed, Turns
 
 log = structlog.get_logger()
 LONGEST_WAIT_SECONDS = 5.0
+SETTLE_SECONDS = 1.0  # a broker that takes longer than this is away, and the seal does not wait for it
 
 
 class AttemptOver(Exception):
@@ -161,6 +162,9 @@ async def finish(attempt: Attempt, outcome: Outcome, chat: Chat) -> None:
     record = await until_available("objects", lambda: record_of(attempt, outcome, chat.objects))
     record, encoded = await until_available("objects", lambda: fitting(record, chat.publisher, chat.objects))
     ended = Sealed(claim.turn_id, claim.attempt, record.seq, record.length, record.status, record.reason, encoded)
+    await attempt.stream.settled(
+        SETTLE_SECONDS
+    )  # who dies after the seal leaves a stream that lacks nothing but its end
     if not await until_available("postgres", lambda: chat.turns.seal(claim, record, encoded)):
         sealed = await until_available("postgres", lambda: chat.turns.owner_known(claim.turn_id))
         if sealed is None:

@@ -1,6 +1,7 @@
 """An answer as it grows, event by event, on `answers-live`: dense, in order, and nothing after one that was lost."""
 
 import asyncio
+from contextlib import suppress
 
 from aiokafka.structs import RecordMetadata
 
@@ -98,10 +99,12 @@ class LiveStream:
         if self._lost is not None:
             raise Unavailable("kafka", "an event of this attempt was lost")
 
-    async def settled(self) -> None:
-        """Returns when every event is in the log, or lost: then readers take its text from the record."""
-        while self._unsettled:
-            await asyncio.wait(self._unsettled)
+    async def settled(self, seconds: float | None = None) -> None:
+        """Returns when every event is in the log, or lost: then readers take its text from the record; or in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._unsettled:
+                    await asyncio.wait(self._unsettled)
 
     def _note(self, kind: str, detail: str | None = None) -> None:
         self.events.append(StreamEvent(kind=kind, seq=self.seq + 1, position=self.position, detail=detail))

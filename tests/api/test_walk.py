@@ -36,6 +36,7 @@ HARMLESS: dict[str, Any] = {
     "encoding_format": "float",
     "expires_at": "2999-01-01T00:00:00Z",
     "frequency_penalty": 0,
+    "from": "1h",
     "idempotency-key": "once",
     "input": "a text",
     "last-event-id": "0.0.0",
@@ -54,6 +55,7 @@ HARMLESS: dict[str, Any] = {
     "passages": 1,
     "presence_penalty": 0,
     "query": "who?",
+    "reason": "to see",
     "question": "who?",
     "requests_per_minute": 1,
     "response_format": {"type": "text"},
@@ -68,6 +70,7 @@ HARMLESS: dict[str, Any] = {
     "stream_options": {"include_usage": True},
     "temperature": 0,
     "title": "a title",
+    "to": "2999-01-01",
     "tool_choice": "none",
     "tools": [],
     "top_p": 1,
@@ -168,7 +171,7 @@ async def test_every_route_answers_404_to_another_users_identifier_wherever_it_s
 
 async def test_the_same_requests_with_ones_own_identifiers_work(walk: Walk) -> None:
     """Else the 404s above would prove nothing."""
-    admin = await walk.house.key("bob", *EVERYTHING, "admin")
+    admin = await walk.house.key("bob", *EVERYTHING, "audit", "admin")
     own = [call for call in calls(walk.api, walk.words(NOTHING)) if call.slot == "nothing"]
     wrong = []
     for call in sorted(own, key=lambda call: (call.method == "delete", -len(call.template))):
@@ -180,7 +183,7 @@ async def test_the_same_requests_with_ones_own_identifiers_work(walk: Walk) -> N
 
 @pytest.mark.timeout(600)  # some two thousand requests
 async def test_no_value_however_odd_is_a_server_error(walk: Walk) -> None:
-    admin = await walk.house.key("bob", *EVERYTHING, "admin", turns_in_flight=100_000)
+    admin = await walk.house.key("bob", *EVERYTHING, "audit", "admin", turns_in_flight=100_000)
     own = {name: values[0] for name, values in walk.bob.words.items()}
     odd = Words(own, dict.fromkeys([*own, *HARMLESS], ODD), HARMLESS)
     wrong = []

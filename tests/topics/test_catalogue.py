@@ -12,13 +12,14 @@ from topics.generate import EVERY
 
 PAIRS = [(topic, event) for topic in EVERY for event in topic.events]
 FOLDERS = {
-    "api": ("api", "infra/access.py"),
-    "ops": ("ops", "infra/access.py"),
+    "api": ("api", "infra/access.py", "audit"),
+    "ops": ("ops", "infra/access.py", "audit"),
     "chat": ("streams/chat",),
     "inboxes": ("streams/inboxes",),
     "documents": ("streams/documents",),
     "views": ("streams/views",),
     "source local": ("examples", "docs"),  # what other systems copy
+    "auditors": ("audit",),
     "publishers": ("tests",),  # they are outside: tests stand for them
 }
 DELIVERY = ("streams",)  # dead letters are made once, for all workers

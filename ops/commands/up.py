@@ -1,4 +1,4 @@
-"""The operator's commands of the `turnlog` command line, plugged in by entry point where the server is installed."""
+"""`turnlog up`: the whole stack on this machine."""
 
 import os
 import sys
@@ -7,12 +7,7 @@ from typing import Annotated
 
 import typer
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def plug(app: typer.Typer) -> None:
-    """Adds the commands to the command line."""
-    app.command(rich_help_panel="Operators")(up)
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def up(

@@ -1,0 +1,1 @@
+"""Whether the log holds what it promises: read from 0, checked without any database."""

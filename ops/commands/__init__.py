@@ -1,0 +1,16 @@
+"""The operator's commands of the `turnlog` command line, plugged in by entry point where the server is installed.
+
+Modules here say what a command takes; what does the work is imported when one runs, so no other waits for it.
+"""
+
+import typer
+
+from ops.commands.replay import replay
+from ops.commands.up import up
+from ops.commands.verify import verify
+
+
+def plug(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    for command in (up, replay, verify):
+        app.command(rich_help_panel="Operators")(command)
