@@ -17,7 +17,7 @@ from tests.servers import Servers
 pytestmark = pytest.mark.timeout(300)
 RUNNING, CONVERSATIONS, TURNS_EACH = 8, 100, 10
 LONG, DELAY_MS = 20_000, 30
-STOP_SECONDS = 3.0
+STOP_SECONDS = 15.0  # behind the queue it would be ten minutes
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -34,7 +34,7 @@ async def test_a_stop_while_a_thousand_turns_wait_takes_effect_in_seconds(home: 
     assert len(queued) == CONVERSATIONS * TURNS_EACH == 1000
 
     stopped = home.reader(running[0])
-    reading = asyncio.create_task(stopped.follow(30))
+    reading = asyncio.create_task(stopped.follow(60))
     await until(lambda: stopped.text)
     begun = time.monotonic()
     await home.stop(stopped.turn_id)
@@ -48,7 +48,7 @@ async def test_a_stop_while_a_thousand_turns_wait_takes_effect_in_seconds(home: 
     await home.stop(waiting.turn_id)
     await asyncio.gather(*(home.stop(turn_id) for turn_id in running[1:]))
     everybody = [home.reader(turn_id) for turn_id in queued[:-1]]
-    await asyncio.gather(waiting.follow(60), *(reader.follow(60) for reader in everybody[::50]))
+    await asyncio.gather(waiting.follow(120), *(reader.follow(120) for reader in everybody[::50]))
     assert waiting.ended
     assert (waiting.ended["status"], waiting.text) == ("stopped", "")
     assert f"turn={waiting.turn_id} " not in servers.words_log.read_text(), "its model was never called"
