@@ -133,7 +133,7 @@ async def test_without_waiting_it_is_queued_and_later_indexed(ann: httpx.AsyncCl
     answer = await put(ann, "later", "Later is soon enough.")
     assert answer.status_code == 202
     assert answer.json()["state"] in ("queued", "indexed")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (told := (await ann.get(at("later"))).json())["state"] == "queued":
             await asyncio.sleep(0.05)
     assert told["state"] == "indexed"
@@ -235,7 +235,7 @@ async def test_a_withdrawn_document_is_hidden_when_the_answer_comes(house: House
     assert answer.status_code == 204
     assert "gone" not in await found(bob, "gone goose")
     assert (await bob.get(at("gone"))).status_code == 404
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (told := (await ann.get(at("gone"))).json())["state"] == "removing":
             await asyncio.sleep(0.05)
     assert (told["state"], told["title"], told["live_version"]) == ("withdrawn", None, None)
@@ -312,6 +312,6 @@ async def test_in_a_deleted_collection_there_is_nothing_any_more(house: House, a
     assert (await ann.delete("/v1/collections/brief")).status_code == 204
     for answer in (await ann.get(at("x", "brief")), await put(ann, "x", "words", where=at("x", "brief"))):
         assert answer.status_code == 404
-    async with PassageIndex.open(house.settings, 1) as index, asyncio.timeout(20):
+    async with PassageIndex.open(house.settings, 1) as index, asyncio.timeout(60):
         while "brief" in [one.collection_id async for page in index.versions() for one in page]:
             await asyncio.sleep(0.1)

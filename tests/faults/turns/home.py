@@ -151,7 +151,7 @@ class Home:
     async def wrong(self, readers: Sequence[Reader], statuses: Sequence[str] = ("completed",)) -> list[str]:
         """What breaks a promise: not exactly one record, a view or a reader that differs from it, words missing."""
         turn_ids = {reader.turn_id for reader in readers}
-        await until(lambda: self.viewed(turn_ids).keys() == turn_ids, 40, "the views do not have all records")
+        await until(lambda: self.viewed(turn_ids).keys() == turn_ids, 90, "the views do not have all records")
         records, viewed = await self.records(), self.viewed(turn_ids)
         return [
             f"{reader.turn_id}: {problem}"

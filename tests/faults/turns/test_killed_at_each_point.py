@@ -21,7 +21,7 @@ async def killed_at(home: Home, point: str) -> int:
     turn_id = await home.ask(WORDS, DELAY_MS, conversation, "reading")
     reader = home.reader(turn_id)
     reading = asyncio.create_task(reader.follow(60))
-    await until(lambda: home.processes.is_gone("chat"), 40, f"nobody died at {point}")
+    await until(lambda: home.processes.is_gone("chat"), 90, f"nobody died at {point}")
     home.start_chat()
     following = await home.ask(2, 1, conversation)  # answered when the next worker has done what it had to
     readers = [await reading, await home.reader(following).follow(), await home.reader(turn_id, first=1).follow()]

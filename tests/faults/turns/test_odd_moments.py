@@ -20,7 +20,7 @@ async def test_a_stop_between_the_last_word_and_the_seal_comes_too_late(home: Ho
     home.break_at("generated", "SIGSTOP")
     reader = home.reader(await home.ask())
     reading = asyncio.create_task(reader.follow(60))
-    await until(lambda: home.processes.is_frozen("chat"), 40)
+    await until(lambda: home.processes.is_frozen("chat"), 90)
     await home.stop(reader.turn_id)
     home.processes.thaw("chat")
     await reading

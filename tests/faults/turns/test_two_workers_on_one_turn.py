@@ -33,17 +33,17 @@ async def ask_all(home: Home, count: int) -> list[Reader]:
 async def test_a_frozen_worker_that_goes_on_later_changes_nothing(home: Home, point: str) -> None:
     home.break_at(point, "SIGSTOP")
     readers = await ask_all(home, 12)
-    reading = [asyncio.create_task(reader.follow(60)) for reader in readers]
-    await until(lambda: any(home.processes.is_frozen(name) for name in PAIR), 30, "nobody is frozen")
+    reading = [asyncio.create_task(reader.follow(100)) for reader in readers]
+    await until(lambda: any(home.processes.is_frozen(name) for name in PAIR), 60, "nobody is frozen")
     (frozen,) = [name for name in PAIR if home.processes.is_frozen(name)]
     meanwhile = await ask_all(home, 6)
-    reading += [asyncio.create_task(reader.follow(60)) for reader in meanwhile]
+    reading += [asyncio.create_task(reader.follow(100)) for reader in meanwhile]
     await asyncio.gather(*reading)  # the other one answered all of it
     assert home.processes.is_frozen(frozen)
     taken_over = [reader for reader in readers if reader.restarts]
     home.processes.thaw(frozen)
     after = await ask_all(home, 12)
-    await asyncio.gather(*(reader.follow(60) for reader in after))
+    await asyncio.gather(*(reader.follow(100) for reader in after))
     again = [await home.reader(reader.turn_id).follow() for reader in taken_over]
     assert await home.wrong([*readers, *meanwhile, *after, *again]) == []
     assert not home.processes.is_gone(frozen), "it lost its partitions, and joined anew"

@@ -134,7 +134,7 @@ async def test_whoever_backs_off_after_an_attempt_that_broke_off_gives_its_place
     here: Any = SimpleNamespace(freshness=SimpleNamespace(went_back=False), stops=Stops(turns), places=among)
     chat: Any = SimpleNamespace(limits=Limits(), turns=turns, reached=breaks_off, **vars(here))
     broken = asyncio.create_task(answer_turn(Received(event, "turns", 0, 0, b"k", 0), chat))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await attempts.get()
         other = Turn(among, begun, 1)
         await settle()

@@ -15,7 +15,7 @@ from streams.documents.reconcile import reconcile
 from streams.documents.sweep import Sweeper
 from tests.streams.documents.library import Library, another_worker
 
-SECONDS = 20
+SECONDS = 60
 
 
 class PausedIndex(PassageIndex):
