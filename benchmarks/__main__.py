@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import documents, retrieval, search, start, turns
+from benchmarks import audit, documents, retrieval, search, start, turns
 from benchmarks.figures import keep, table
 from benchmarks.installation import installation
 from benchmarks.target import Target
@@ -46,12 +46,18 @@ async def measure_retrieval(target: Target, given: argparse.Namespace) -> Rows:
     return [row for folder in given.sets for row in await retrieval.measure(target, folder, given.queries)]
 
 
+async def measure_audit(target: Target, given: argparse.Namespace) -> Rows:
+    """A log in a namespace of its own."""
+    return await audit.measure(target, given.events)
+
+
 PARTS: dict[str, tuple[str, Callable[[Target, argparse.Namespace], Awaitable[Rows]]]] = {
     "turns": ("Turns with `words` (64 words, 5 ms apart) beside the model called directly", measure_turns),
     "publish": ("From publish to searchable, one passage of at most 60 tokens", measure_publish),
     "ingest": ("Ingest beside the bare embedder", measure_ingest),
     "questions": ("A question's embedding during a backfill", measure_questions),
     "retrieval": ("What is found (nDCG@10, Recall@100), by words, by meaning, by both", measure_retrieval),
+    "audit": ("Replaying and verifying a log, beside a bare reading of it", measure_audit),
     "search": ("Hybrid search beside the bare query", measure_search),
 }
 START = "start"  # on installations of its own, before any other part
@@ -81,6 +87,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="alternating rounds (default: %(default)s)")
     parser.add_argument("--sets", type=Path, nargs="*", default=[], help="folders of judged sets, for `retrieval`")
     parser.add_argument("--queries", type=int, default=600, help="of each set at most (default: %(default)s)")
+    parser.add_argument("--events", type=int, default=1_000_000, help="of the log of `audit` (default: %(default)s)")
     parser.add_argument("--download", action="store_true", help="`start` begins with an empty cache")
     given = parser.parse_args()
     if unknown := set(given.only) - {START, *PARTS}:
