@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from audit.log import Keys, Log, Wanted
+from infra.kafka.log import Keys, Log, Wanted
 from infra.kafka.records import Record
 from schemas.answers import AnswerRecorded
 from schemas.audit import AuditAccessed

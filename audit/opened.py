@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from audit.choice import Choice
 from audit.find import Finder, Found, Heard
-from audit.log import Log
 from audit.story import Line, lines_of
 from audit.words import Reading
+from infra.kafka.log import Log
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
 from infra.registry.client import RegistryClient

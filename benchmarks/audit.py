@@ -16,10 +16,10 @@ from confluent_kafka.admin import AdminClient
 import infra.kafka.provision
 import infra.registry.provision
 from audit.choice import Choice
-from audit.log import Log, partition_of
 from audit.opened import open_replay
 from audit.verify.verify import Verify
 from benchmarks.target import Target
+from infra.kafka.log import Log, partition_of
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from schemas.access import CollectionCreated

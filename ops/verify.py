@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from audit.log import Log
 from audit.verify.checks import Report
 from audit.verify.verify import Verify
+from infra.kafka.log import Log
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from ops.at_servers import done, settings_here

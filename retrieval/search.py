@@ -14,7 +14,10 @@ from infra.postgres.pool import Pool, session
 from infra.settings import Settings
 from infra.triton.embedder import Embedder
 from retrieval.query import By, Readable, passages_query
-from retrieval.wall import Standing, Walled, readable_collections, standings, wall
+from retrieval.wall import Scope, Standing, Walled, readable_collections, standings, wall
+
+CHANGED = "documents changed while they were searched"
+RESTORES_COUNTED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +74,8 @@ class Search:
 
     async def search(self, question: Question, user_id: str, principals: Collection[str]) -> Found:
         """The best passages that this user may read now; raises Unavailable or Invalid."""
-        vector, (number, collections) = await asyncio.gather(
-            self._vector(question), self._readable(question, user_id, principals)
-        )
+        vector, scope = await asyncio.gather(self._vector(question), self._readable(question, user_id, principals))
+        number, collections = scope.index, scope.collections
         if not collections:
             return Found(passages=[], hits=0, walled=0, searches=0, incomplete="you can read no such collection")
         size = question.limit * self._settings.limits.passages_fetched
@@ -87,14 +89,14 @@ class Search:
             searches, seen, held = 2, len(hits), held + walled.held
         kept = [FoundPassage(hit, standing.url) for hit, standing in walled.kept[: question.limit]]
         short = walled.held > 0 and len(kept) < question.limit
-        incomplete = "documents changed while they were searched" if short else None
+        incomplete = _restoring(scope.restores_left) or (CHANGED if short else None)
         return Found(passages=kept, hits=seen, walled=held, searches=searches, incomplete=incomplete)
 
     async def _vector(self, question: Question) -> NDArray[float32]:
         found: NDArray[float32] = (await self._embedder.embed([question.text], priority="question"))[0]
         return found
 
-    async def _readable(self, question: Question, user_id: str, principals: Collection[str]) -> tuple[int, list[str]]:
+    async def _readable(self, question: Question, user_id: str, principals: Collection[str]) -> Scope:
         async with session(self._db, user_id, principals) as db:
             return await readable_collections(db, question.collections, self._settings.limits.readable_collections)
 
@@ -117,6 +119,17 @@ class Search:
         if number not in self._indexes:
             self._indexes[number] = PassageIndex(self._client, self._settings, number)
         return self._indexes[number]
+
+
+def _restoring(left: int) -> str | None:
+    if not left:
+        return None
+    many = (
+        f"{left} document versions are"
+        if left < RESTORES_COUNTED
+        else f"{RESTORES_COUNTED} document versions or more are"
+    )
+    return f"the index is being restored: {many} not searchable yet"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ select s.index, array(
   select c.collection_id from views.collections c
   where c.live and (c.owner = (select app.user_id()) or c.readers && (select app.principals()))
     and (%(asked)s::text[] is null or c.collection_id = any(%(asked)s))
-  order by c.collection_id limit %(most)s)
+  order by c.collection_id limit %(most)s), app.restores_left()
 from state.serving_index s"""
 
 
@@ -47,8 +47,17 @@ class Walled:
     hopeless: list[Key]
 
 
-async def readable_collections(db: Connection, asked: Sequence[str] | None, most: int) -> tuple[int, list[str]]:
-    """The serving index and the collections that the caller reads, of those asked for; raises Invalid over `most`."""
+@dataclass(frozen=True)
+class Scope:
+    """Where a caller may search: the serving index, its collections, and how many versions are still to be restored."""
+
+    index: int
+    collections: list[str]
+    restores_left: int
+
+
+async def readable_collections(db: Connection, asked: Sequence[str] | None, most: int) -> Scope:
+    """The scope of a search, of the collections asked for; raises Invalid over `most`."""
     row = await (
         await db.execute(READABLE, {"asked": None if asked is None else list(asked), "most": most + 1})
     ).fetchone()
@@ -56,7 +65,7 @@ async def readable_collections(db: Connection, asked: Sequence[str] | None, most
         raise Invalid("there is no serving index: the database was not provisioned")
     if len(row[1]) > most:
         raise Invalid(f"you can read more than {most} collections: name those to search in")
-    return int(row[0]), list(row[1])
+    return Scope(int(row[0]), list(row[1]), int(row[2]))
 
 
 async def standings(db: Connection, index: int, documents: Iterable[Key]) -> dict[Key, Standing]:

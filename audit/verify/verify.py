@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from audit.log import Log
 from audit.verify.checks import Check, Report
 from audit.verify.history import Collections, Documents
 from audit.verify.shown import Shown
 from audit.verify.streams import Streams, sha256_of
+from infra.kafka.log import Log
 from infra.kafka.records import Record
 from schemas.access import CollectionCreated, CollectionDeleted, CollectionReadersChanged
 from schemas.answers import (

@@ -113,6 +113,16 @@ class PassageIndex:
             raise Unavailable("opensearch", f"it answered in part: {found['_shards']}")
         return Answer([_hit(hit) for hit in found["hits"]["hits"]], found["took"])
 
+    async def size(self) -> int:
+        """How many passages lie here."""
+        return int((await self._client.ask("POST", f"/{self.name}/_count", b'{"query":{"match_all":{}}}'))["count"])
+
+    async def count(self, collection_id: str, document_id: str, version: int) -> int:
+        """How many passages of a version lie here."""
+        terms = {"collection": collection_id, "document": document_id, "version": version}
+        found = await self._client.ask("POST", f"/{self.name}/_count", orjson.dumps(_exactly(terms)))
+        return int(found["count"])
+
     async def versions(self) -> AsyncIterator[list[IndexedVersion]]:
         """Every version that has passages here, page by page."""
         sources = [{name: {"terms": {"field": name}}} for name in ("collection", "document", "version")]
@@ -129,10 +139,12 @@ class PassageIndex:
     async def delete_version(self, version: IndexedVersion) -> None:
         """Deletes whatever lies here of a version, however many passages; for what nobody counted."""
         terms = {"collection": version.collection_id, "document": version.document_id, "version": version.version}
-        query = {"query": {"bool": {"filter": [{"term": {name: value}} for name, value in terms.items()]}}}
-        await self._client.ask(
-            "POST", f"/{self.name}/_delete_by_query", orjson.dumps(query), conflicts="proceed", refresh="true"
-        )
+        data = orjson.dumps(_exactly(terms))
+        await self._client.ask("POST", f"/{self.name}/_delete_by_query", data, conflicts="proceed", refresh="true")
+
+
+def _exactly(terms: dict[str, Any]) -> dict[str, Any]:
+    return {"query": {"bool": {"filter": [{"term": {name: value}} for name, value in terms.items()]}}}
 
 
 def _put(passage: IndexedPassage) -> Action:

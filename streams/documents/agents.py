@@ -16,6 +16,7 @@ from streams import app
 from streams.documents.index_document import Tools, fail_document, index_document, tell_waiting
 from streams.documents.parse import Parser
 from streams.documents.reconcile import run_reconcile
+from streams.documents.restore import Restorer
 from streams.documents.rows import DocumentRows
 from streams.documents.split import Splitter
 from streams.documents.sweep import Sweeper
@@ -43,6 +44,7 @@ async def open_documents(tools: app.Tools) -> AsyncIterator[app.Pipeline]:
         beside = [
             asyncio.create_task(sweeper.run()),
             asyncio.create_task(run_reconcile(index, pool, limits.reconcile_seconds)),
+            asyncio.create_task(Restorer(tools, needs, pool).run()),
         ]
         stack.push_async_callback(_cancel, beside)
         for task in beside:
@@ -82,7 +84,7 @@ async def serving_index(pool: Pool) -> int:
 
 def _say(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (cause := task.exception()) is not None:
-        log.error("nobody sweeps any more until the worker starts anew", exc_info=cause)
+        log.error("nobody sweeps or restores any more until the worker starts anew", exc_info=cause)
 
 
 async def _cancel(tasks: list["asyncio.Task[None]"]) -> None:

@@ -13,7 +13,9 @@ DEAD = """select asked.collection_id, asked.document_id, asked.version
 from unnest(%s::text[], %s::text[], %s::bigint[]) asked (collection_id, document_id, version)
 left join state.documents d on d.index = %s and d.collection_id = asked.collection_id
   and d.document_id = asked.document_id
-where not coalesce(d.live_version = asked.version or (d.phase = 'writing' and d.last_offset = asked.version), false)"""
+where not coalesce(d.live_version = asked.version or (d.phase = 'writing' and d.last_offset = asked.version), false)
+  and not exists (select 1 from state.restores r where r.index = %s and r.collection_id = asked.collection_id
+    and r.document_id = asked.document_id)"""  # what is restored may be adopted
 log = structlog.get_logger()
 
 
@@ -41,5 +43,5 @@ async def run_reconcile(index: PassageIndex, pool: Pool, every_seconds: float) -
 async def _dead(pool: Pool, number: int, page: Sequence[IndexedVersion]) -> list[IndexedVersion]:
     columns = ([v.collection_id for v in page], [v.document_id for v in page], [v.version for v in page])
     async with connection(pool) as db:
-        rows = await db.execute(DEAD, (*columns, number))
+        rows = await db.execute(DEAD, (*columns, number, number))
         return [IndexedVersion(*row) async for row in rows]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from audit.log import Log, Span, Wanted, everything
 from audit.verify.checks import Report
 from audit.verify.verify import Verify
+from infra.kafka.log import Log, Span, Wanted, everything
 from infra.kafka.records import Record
 from infra.registry.client import RegistryClient
 from schemas.access import CollectionReadersChanged

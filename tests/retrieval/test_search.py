@@ -145,7 +145,7 @@ async def test_being_an_administrator_does_not_open_peoples_words(library: Libra
     await library.collection("diary", owner="bob", readers=())
     await library.publish(library.accepted("page", "Dear diary, it rains.", "diary"))
     async with session(library.searching._db, "ann", {"public", "user:ann", "scope:admin"}) as db:
-        assert "diary" not in (await readable_collections(db, None, 4096))[1]
+        assert "diary" not in (await readable_collections(db, None, 4096)).collections
         assert await standings(db, 1, [("diary", "page")]) == {}
 
 

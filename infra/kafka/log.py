@@ -68,7 +68,7 @@ class Log:
     def _partitions(self, topic: Topic) -> int:
         name = self._settings.kafka_name(topic)
         with self._consumer() as consumer:
-            found = consumer.list_topics(name, timeout=SECONDS).topics.get(name)
+            found = consumer.list_topics(name, timeout=SECONDS / 2).topics.get(name)
             return 0 if found is None or found.error is not None else len(found.partitions)
 
     def _spans(self, topic: Topic, keys: Keys | None, since: int | None, until: int | None) -> list[Span]:
