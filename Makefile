@@ -23,11 +23,13 @@ check: ## format, lint, strict types, generated files in step
 	$(PYTHON) -m mypy
 	$(PYTHON) -m schemas.generate --check
 	$(PYTHON) -m topics.generate --check
+	$(PYTHON) -m ops.sync_client --check
 
 generate: ## write everything that is generated
 	@$(SETUP) dev
 	$(PYTHON) -m schemas.generate
 	$(PYTHON) -m topics.generate
+	$(PYTHON) -m ops.sync_client
 
 bench: ## measure, on servers, ports and data of its own; ARGS chooses
 	@$(SETUP) dev

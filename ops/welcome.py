@@ -14,7 +14,7 @@ from infra.settings import Settings
 from ops.first_user import COLLECTION, first_key, introduce
 from ops.installation import ROOT
 from schemas.errors import Invalid, Unavailable
-from turnlog.client import Turnlog
+from turnlog import Turnlog
 from turnlog.errors import TurnlogError
 
 SAMPLES = ROOT / "samples"

@@ -1,7 +1,8 @@
 """What a server tells, as types; fields that a newer server adds are left out."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
@@ -10,8 +11,14 @@ Status = Literal["completed", "stopped", "failed"]
 
 def read(kind: type[T], told: Mapping[str, Any]) -> T:
     """A dataclass from what was told; a field that is missing and has no default raises TypeError."""
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: value for name, value in told.items() if name in known})
+    known = {known.name for known in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: _typed(name, value) for name, value in told.items() if name in known})
+
+
+def _typed(name: str, value: Any) -> Any:
+    if name.endswith("_at") and isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +40,11 @@ class Passage:
     score_text: float | None = None
     score_vector: float | None = None
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Passage":
+        """As a stream, a record or a search tells it."""
+        return read(cls, {**told, "heading": told.get("heading") or ()})
+
     @property
     def place(self) -> str:
         """Title, and page or heading: where people find it."""
@@ -43,11 +55,112 @@ class Passage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Citation:
+    """A marker in an answer: it names passage `number` and stands after `position` characters."""
+
+    number: int
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Turn:
-    """A turn that was accepted."""
+    """A turn: queued, running, completed, stopped or failed. `answer` is None as long as there is no record."""
 
     turn_id: str
     conversation_id: str
+    status: str = "queued"
+    parent_turn_id: str | None = None
+    reason: str | None = None
+    asked_at: datetime | None = None
+    recorded_at: datetime | None = None
+    model: str | None = None
+    question: str | None = None
+    answer: str | None = None
+    passages: tuple[Passage, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "Turn":
+        """As the server tells it."""
+        passages = tuple(Passage.of(passage) for passage in told.get("passages") or ())
+        citations = tuple(read(Citation, citation) for citation in told.get("citations") or ())
+        return read(cls, {**told, "passages": passages, "citations": citations})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """A conversation; in a list without its turns."""
+
+    conversation_id: str
+    title: str | None = None
+    started_at: datetime | None = None
+    turned_at: datetime | None = None
+    turns: tuple[Turn, ...] = ()
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any], turns: Sequence[Turn] = ()) -> "Conversation":
+        """As the server tells it, with its turns."""
+        return read(cls, {**told, "turns": tuple(turns)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """Where documents lie. Others than the owner see only themselves among the readers."""
+
+    collection_id: str
+    name: str
+    owner: str
+    readers: tuple[str, ...] = ()
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiKey:
+    """A key without its secret. Limits that are None are the installation's."""
+
+    key_id: str
+    user_id: str
+    name: str
+    scopes: tuple[str, ...]
+    requests_per_minute: int | None = None
+    turns_in_flight: int | None = None
+    expires_at: datetime | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewApiKey:
+    """A key that was just made: its secret is `key`, which no repr shows and nobody tells again."""
+
+    key_id: str
+    key: str = field(repr=False)
+    user_id: str
+    name: str
+    scopes: tuple[str, ...]
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Me:
+    """Whose key this is, and what it may."""
+
+    user_id: str
+    key_id: str
+    scopes: tuple[str, ...]
+    principals: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """Bytes on the server; a document names them by their hash."""
+
+    sha256: str
+    size: int
+    uploaded_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

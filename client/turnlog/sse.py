@@ -1,7 +1,7 @@
-"""Server-sent events out of lines (WHATWG HTML, section 9.2), as far as a client of ours needs them."""
+"""Server-sent events out of bytes (WHATWG HTML, section 9.2), as far as a client of ours needs them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,28 +15,29 @@ class ServerEvent:
     last_id: str
 
 
-def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Text lines of a body. Only LF and CR LF end one: U+2028 and its like are letters of JSON (httpx splits there)."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line.removesuffix(b"\r").decode() for line in whole)
+class Parser:
+    """Takes a body as it comes, wherever the network cuts it; an event cut off in the middle is dropped."""
 
+    def __init__(self, last_id: str = "") -> None:
+        self._last_id, self._rest = last_id, b""
+        self._name, self._data = "message", list[str]()
 
-def parse(lines: Iterable[str], last_id: str = "") -> Iterator[ServerEvent]:
-    """Events in order; comments and events without data give nothing. An event cut off in the middle is dropped."""
-    name, data = "message", list[str]()
-    for line in lines:
+    def take(self, chunk: bytes) -> list[ServerEvent]:
+        """The events that end here. Only LF and CR LF end a line: U+2028 and its like are letters of JSON."""
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        return [event for line in whole for event in self._line(line.removesuffix(b"\r").decode())]
+
+    def _line(self, line: str) -> Iterator[ServerEvent]:
         if not line:
-            if data:
-                yield ServerEvent(name, json.loads("\n".join(data)), last_id)
-            name, data = "message", []
-            continue
+            if self._data:
+                yield ServerEvent(self._name, json.loads("\n".join(self._data)), self._last_id)
+            self._name, self._data = "message", []
+            return
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if field == "event":
-            name = value
+            self._name = value
         elif field == "data":
-            data.append(value)
+            self._data.append(value)
         elif field == "id":
-            last_id = value
+            self._last_id = value

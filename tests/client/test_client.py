@@ -9,6 +9,7 @@ from tests.client.scripted import Reply, Request, Scripted
 from turnlog import Problem, Turnlog, Unreachable
 from turnlog.connection import Connection
 from turnlog.errors import NoKey, TurnlogError
+from turnlog.model import Turn
 
 PENDING = Reply(202, b'{"type": "urn:turnlog:pending"}', "application/problem+json", {"retry-after": "0"})
 
@@ -36,10 +37,10 @@ def test_two_writes_have_two_idempotency_keys() -> None:
 
 def test_what_was_written_is_seen_by_the_reads_after_it() -> None:
     replies = iter([Reply(201, body(conversation_id="c1"), headers={"x-turnlog-position": "turns/3:7"}), PENDING])
-    told = Reply(200, body(turn_id="t1"))
+    told = Reply(200, body(turn_id="t1", conversation_id="c1"))
     with Scripted.serve(lambda request: next(replies, told)) as server, Turnlog.open(server.url, "k") as client:
         client.start_conversation()
-        assert client.turn("t1") == {"turn_id": "t1"}
+        assert client.turn("t1") == Turn(turn_id="t1", conversation_id="c1")
     assert [request.headers.get("x-turnlog-after") for request in server.asked] == [None, "turns/3:7", "turns/3:7"]
 
 
@@ -61,7 +62,7 @@ def test_a_large_document_goes_ahead_as_an_object_and_its_indexing_is_waited_for
 
     def answer(request: Request) -> Reply:
         if request.path == "/v1/objects":
-            return Reply(201, body(sha256="ab" * 32))
+            return Reply(201, body(sha256="ab" * 32, size=5_000_000))
         return Reply(202 if request.method == "PUT" else 200, body(**document | looked(request)))
 
     def looked(request: Request) -> dict[str, str]:

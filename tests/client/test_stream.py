@@ -1,12 +1,13 @@
 """However often a stream is cut, its reader has every character once."""
 
+import asyncio
 import json
 from collections.abc import Callable
 
 import pytest
 
 from tests.client.scripted import Reply, Request, Scripted
-from turnlog import Problem, Turnlog, TurnlogError, Unreachable
+from turnlog import AsyncTurnlog, Problem, Turnlog, TurnlogError, Unreachable
 from turnlog.model import Delta, Ended, Passage, Passages, Progress, Restart, StreamItem, Waiting
 from turnlog.stream import Answer
 
@@ -14,6 +15,7 @@ PASSAGE = {
     "number": 1, "collection_id": "handbook", "document_id": "pump.pdf", "version": 4, "passage": 0,
     "title": "Pumps", "page": 3, "start": 0, "end": 20, "heading": ["Hall 3"], "score": 0.9, "new_field": True,
 }  # fmt: skip
+Follow = Callable[[Callable[[Request], Reply]], tuple[list[StreamItem], Scripted]]
 TEXT = ["The pump ", "stops\u2028at ", "02:00. \x85", "[1] 👋"]
 
 
@@ -52,6 +54,15 @@ def items(answer: Callable[[Request], Reply], give_up_seconds: float = 20) -> tu
         return list(client.events("t1")), server
 
 
+def items_asynchronously(answer: Callable[[Request], Reply]) -> tuple[list[StreamItem], Scripted]:
+    async def followed(url: str) -> list[StreamItem]:
+        async with AsyncTurnlog.open(url, "key", give_up_seconds=20) as client:
+            return [item async for item in client.events("t1")]
+
+    with Scripted.serve(answer) as server:
+        return asyncio.run(followed(server.url)), server
+
+
 def answered(found: list[StreamItem]) -> Answer:
     answer = Answer()
     for item in found:
@@ -67,13 +78,14 @@ def test_a_stream_is_told_as_types_and_new_kinds_are_left_out() -> None:
     assert found[4:] == [*(Delta(text=text) for text in TEXT), Ended(status="completed", length=len("".join(TEXT)))]
 
 
+@pytest.mark.parametrize("follow", [items, items_asynchronously])
 @pytest.mark.parametrize("cut", [False, True])
-def test_cut_after_every_event_nothing_is_missing_and_nothing_comes_twice(cut: bool) -> None:
+def test_cut_after_every_event_nothing_is_missing_and_nothing_comes_twice(cut: bool, follow: Follow) -> None:
     def one_event(request: Request) -> Reply:
         left = after(request.headers.get("last-event-id", ""))
         return stream(left[0] + left[1][:9] if len(left) > 1 else left[0], cut)
 
-    found, server = items(one_event)
+    found, server = follow(one_event)
     assert answered(found).text == "".join(TEXT)
     assert len(server.asked) >= len(TEXT) + 4
     assert server.asked[0].headers["accept"] == "text/event-stream"

@@ -1,5 +1,7 @@
 """The command line against a whole installation: publish, search, ask, stop, take back."""
 
+import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -10,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
+from tests.client.cutting import Rule, cutting
 from tests.client.running import Running, running
 from tests.code import ROOT
-from turnlog import Problem, Turnlog
+from turnlog import AsyncTurnlog, Problem, Turnlog
 from turnlog.model import Delta, Ended
 from turnlog.stream import Answer
 
@@ -63,14 +66,57 @@ def test_an_answer_is_streamed_and_equals_its_record(client: Turnlog) -> None:
     assert answer.ended is not None
     assert answer.ended.status == "completed"
     assert deltas > 3
-    assert client.turn(turn.turn_id)["answer"] == answer.text
+    assert client.turn(turn.turn_id).answer == answer.text
+
+
+def breaks(after: Iterator[int]) -> Rule:
+    """Every connection of a stream breaks after so many bytes: in a head, within an event, in the middle of text."""
+    return lambda line: next(after) if line.endswith("/events HTTP/1.1") else None
+
+
+def test_a_stream_over_a_network_that_cuts_it_has_every_word_once(server: Running, client: Turnlog) -> None:
+    turn, after = client.ask("words: count=400 delay_ms=2", model="words"), itertools.count(150, 211)
+    with cutting(server.url, breaks(after)) as url, Turnlog.open(url, server.key) as far:
+        answer = far.answer(turn.turn_id)
+    assert answer.text == client.turn(turn.turn_id).answer
+    assert len(answer.text.split()) == 400
+    assert next(after) > 150 + 4 * 211
+
+
+async def test_the_same_asynchronously_with_three_turns_side_by_side(server: Running) -> None:
+    with cutting(server.url, breaks(itertools.count(150, 211))) as url:
+        async with AsyncTurnlog.open(url, server.key) as far:
+            asked = [far.ask("words: count=200 delay_ms=2", model="words") for _ in range(3)]
+            turns = await asyncio.gather(*asked)
+            answers = await asyncio.gather(*(far.answer(turn.turn_id) for turn in turns))
+            records = await asyncio.gather(*(far.turn(turn.turn_id) for turn in turns))
+    assert [answer.text for answer in answers] == [record.answer for record in records]
+    assert [len(answer.text.split()) for answer in answers] == [200, 200, 200]
+
+
+def test_a_question_whose_answer_was_lost_on_the_way_is_one_turn(server: Running, client: Turnlog) -> None:
+    lost = iter([0, 40])
+
+    def losing(line: str) -> int | None:
+        return next(lost, None) if line.startswith("POST") and "/turns" in line else None
+
+    conversation = client.start_conversation()
+    with cutting(server.url, losing) as url, Turnlog.open(url, server.key) as far:
+        turn = far.ask(WORDS.format(count=3), model="words", conversation_id=conversation)
+    assert next(lost, None) is None
+    assert [found.turn_id for found in client.conversation(conversation).turns] == [turn.turn_id]
+
+
+def test_a_program_that_was_killed_asks_again_under_its_key_and_has_the_same_turn(client: Turnlog) -> None:
+    asked = [client.ask(WORDS.format(count=3), model="words", idempotency_key="order-7") for _ in range(2)]
+    assert asked[0] == asked[1]
 
 
 def test_a_conversation_goes_on(client: Turnlog) -> None:
     first = client.ask(WORDS.format(count=3), model="words")
     second = client.ask(WORDS.format(count=3), model="words", conversation_id=first.conversation_id)
     assert isinstance(list(client.events(second.turn_id))[-1], Ended)
-    assert client.turn(second.turn_id)["parent_turn_id"] == first.turn_id
+    assert client.turn(second.turn_id).parent_turn_id == first.turn_id
 
 
 def test_ctrl_c_stops_the_model_and_keeps_what_there_is(server: Running, client: Turnlog) -> None:
@@ -83,9 +129,10 @@ def test_ctrl_c_stops_the_model_and_keeps_what_there_is(server: Running, client:
         shown += process.stdout.read()
         assert "[stopped]" in process.stderr.read()
     assert process.returncode == 130
-    (turn,) = client.conversation(conversation)["turns"]
-    assert (turn["status"], turn["answer"] + "\n") == ("stopped", shown)
-    assert len(turn["answer"].split()) < 2000
+    (turn,) = client.conversation(conversation).turns
+    assert turn.answer is not None
+    assert (turn.status, turn.answer + "\n") == ("stopped", shown)
+    assert len(turn.answer.split()) < 2000
 
 
 def test_a_published_document_is_found_cited_and_taken_back(server: Running, client: Turnlog, tmp_path: Path) -> None:

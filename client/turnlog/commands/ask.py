@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from turnlog.client import Turnlog
+from turnlog import Turnlog
 from turnlog.commands.terminal import Json, Key, Url, notes, printable, say, say_json
 from turnlog.model import Delta, Ended, Passage, Progress, Restart, StreamItem, Turn, Waiting
 from turnlog.stream import Answer

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from turnlog.client import Turnlog
+from turnlog import Turnlog
 from turnlog.commands.terminal import Json, Key, Url, notes, printable, results, say, say_json
 from turnlog.model import Document
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from turnlog.client import Turnlog
+from turnlog import Turnlog
 from turnlog.commands.documents import told
 from turnlog.commands.terminal import Json, Key, Url, notes, printable, say, say_json, show_problem
 from turnlog.errors import Problem, TurnlogError

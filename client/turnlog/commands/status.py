@@ -2,7 +2,7 @@
 
 import typer
 
-from turnlog.client import Turnlog
+from turnlog import Turnlog
 from turnlog.commands.terminal import Json, Key, Url, printable, say, say_json
 from turnlog.model import Model
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from api.stream.frames import Place
-from turnlog.sse import ServerEvent, parse
+from turnlog.sse import Parser, ServerEvent
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Reader:
         async for chunk in answer.aiter_raw():
             *blocks, rest = (rest + chunk).split(b"\n\n")
             for block in blocks:
-                for event in parse([*block.decode().split("\n"), ""]):
+                for event in Parser().take(block + b"\n\n"):
                     yield event
 
     def _take(self, event: ServerEvent) -> None:

@@ -1,0 +1,1 @@
+"""The asynchronous client. `turnlog.sync` is generated from it by `make generate`."""

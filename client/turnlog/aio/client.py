@@ -1,0 +1,67 @@
+"""The client: every route that people use, typed; what fails in passing is tried again by itself."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from turnlog.aio.access import AsyncAccess
+from turnlog.aio.documents import AsyncDocuments
+from turnlog.aio.http import ANSWER_SECONDS, AsyncHttp
+from turnlog.aio.turns import AsyncTurns
+from turnlog.connection import Connection
+from turnlog.errors import Problem
+from turnlog.model import Model, Passage
+from turnlog.paths import said
+
+
+class AsyncTurnlog(AsyncTurns, AsyncDocuments, AsyncAccess):
+    """Opened with `AsyncTurnlog.open()`, and then safe to use from many tasks at once.
+
+    Methods raise Problem (the server said no) or Unreachable (nobody answered).
+    """
+
+    def __init__(self, http: AsyncHttp) -> None:
+        self._http = http
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        give_up_seconds: float = 60,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> AsyncIterator["AsyncTurnlog"]:
+        """Finds address and key as `Connection.find` says. Nothing is sent yet.
+
+        An answer may take `answer_seconds`; what fails in passing is tried again for `give_up_seconds`.
+        """
+        async with AsyncHttp.open(Connection.find(url, key), give_up_seconds, answer_seconds) as http:
+            yield cls(http)
+
+    @property
+    def url(self) -> str:
+        """The address of the server."""
+        return str(self._http.pool.base_url).rstrip("/")
+
+    async def waits_for(self) -> dict[str, str]:
+        """What the server waits for, by name, with the reason; empty: it is ready."""
+        try:
+            await self._http.send("GET", "/ready")
+        except Problem as problem:
+            if not isinstance(waits_for := problem.more.get("waits_for"), dict):
+                raise
+            return waits_for
+        return {}
+
+    async def models(self) -> list[Model]:
+        """The models that can be asked, with their health."""
+        return [Model.of(told) for told in (await self._http.json("GET", "/v1/models"))["data"]]
+
+    async def search(
+        self, query: str, *, collections: Sequence[str] | None = None, limit: int | None = None
+    ) -> list[Passage]:
+        """The passages that answer best, among those this key may read."""
+        body = said(query=query, collections=list(collections) if collections else None, limit=limit)
+        told = await self._http.json("POST", "/v1/search", json=body, fresh=True)
+        return [Passage.of(passage) for passage in told["passages"]]

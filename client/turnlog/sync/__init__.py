@@ -1,0 +1,1 @@
+"""The synchronous client. `make generate` makes it from `turnlog.aio`: change that one."""

@@ -1,0 +1,125 @@
+# Generated from turnlog/aio/http.py by `make generate`; `make check` fails when it is stale.
+"""Requests that are tried again when that is safe, and errors that say what to do."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import sleep
+from typing import Any
+
+import httpx
+
+from turnlog.body import Body, chunks
+from turnlog.connection import Connection, is_local
+from turnlog.errors import Problem, TurnlogError, Unreachable
+from turnlog.paths import said
+from turnlog.retry import asked_pause_seconds, passes, pause_seconds, pending, unreachable
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 60.0  # also the longest silence of a stream: the server pings every 10 s
+PAGE = 100
+POSITION, AFTER = "x-turnlog-position", "x-turnlog-after"
+
+
+@dataclass
+class Http:
+    """One connection pool to one server. Every request that is sent through it may be sent twice.
+
+    `after` is where the last write lies on the server's log: a `fresh` request waits until it can see it.
+    """
+
+    pool: httpx.Client
+    give_up_seconds: float
+    after: str = ""
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, connection: Connection, give_up_seconds: float, answer_seconds: float = ANSWER_SECONDS
+    ) -> Iterator["Http"]:
+        """Connects at the first request."""
+        pool = httpx.Client(
+            base_url=connection.url,
+            headers={"authorization": f"Bearer {connection.key}"},
+            timeout=httpx.Timeout(answer_seconds, connect=min(CONNECT_SECONDS, answer_seconds)),
+            trust_env=not is_local(connection.url),  # a proxy would look for this machine's servers on its own
+        )
+        with pool:
+            yield cls(pool, give_up_seconds)
+
+    def write(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **request: Any,
+    ) -> Any:
+        """A request that changes something: its idempotency key makes a second try join the first."""
+        keyed = {"idempotency-key": key or str(uuid.uuid4()), **(headers or {})}
+        return self.json(method, path, headers=keyed, **request)
+
+    def pages(self, path: str, last: str, **params: Any) -> Iterator[dict[str, Any]]:
+        """A list, page by page; `last` names the field whose value in the last item is the cursor."""
+        cursor: str | None = None
+        while True:
+            told = self.json("GET", path, params=said(cursor=cursor, limit=PAGE, **params), fresh=True)
+            yield from told
+            if len(told) < PAGE:
+                return
+            cursor = told[-1][last]
+
+    def json(self, method: str, path: str, *, fresh: bool = False, **request: Any) -> Any:
+        """The answer's JSON, None when it has no body; raises Problem, Unreachable, or that it is no Turnlog."""
+        if fresh and self.after:
+            request["headers"] = {**request.get("headers", {}), AFTER: self.after}
+        answer = self.send(method, path, **request)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as exc:
+            kind = answer.headers.get("content-type", "something without a type")
+            raise TurnlogError(
+                f"{self.pool.base_url} answered with {kind}: that is no Turnlog server",
+                "Give its address: TURNLOG_URL, or --url.",
+            ) from exc
+
+    def send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Sends until there is an answer that is no passing trouble; twice must be as good as once."""
+        deadline, tried = time.monotonic() + self.give_up_seconds, 0
+        while True:
+            try:
+                answer = self.pool.request(method, path, **request)
+            except httpx.TransportError as exc:
+                failure: Problem | Unreachable = unreachable(self.pool.base_url, exc)
+                pause = pause_seconds(tried)
+            else:
+                if answer.is_success and not pending(answer):
+                    self.after = answer.headers.get(POSITION, self.after)
+                    return answer
+                failure = Problem.of(answer)
+                pause = max(pause_seconds(tried), asked_pause_seconds(answer))
+                if not passes(failure):
+                    raise failure
+            if time.monotonic() + pause > deadline:
+                raise failure
+            sleep(pause)
+            tried += 1
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A body in chunks that says how far it is; each try reads it from the start."""
+
+    body: Body
+    size: int
+    sent: Callable[[int], None]
+
+    def __iter__(self) -> Iterator[bytes]:
+        count = 0
+        for chunk in chunks(self.body, self.size):
+            yield chunk
+            count += len(chunk)
+            self.sent(count)
