@@ -1,6 +1,7 @@
 """The API: `python -m api`."""
 
 import os
+import resource
 import signal
 import sys
 from types import FrameType
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 def main() -> int:
     """Serves until SIGTERM or SIGINT; exit code 1 when it could not start, 78 when its settings are wrong."""
     logs.configure("api")
+    allow_many_streams()
     settings = Settings()
     causes: list[BaseException] = []
 
@@ -53,6 +55,12 @@ def main() -> int:
         signal.signal(number, _stop)  # uvicorn stops in order at the first one, and raises it again at the end
     server.run()
     return 1 if causes or not server.started else 0
+
+
+def allow_many_streams() -> None:
+    """As many open files as the system lets us have: each stream is one, and shells often give 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -93,9 +93,8 @@ class Streams:
 
     async def cut_closed(self, is_open: Callable[[Caller], Awaitable[bool]]) -> None:
         """Cuts off every reader whose key may not go on; raises Unavailable when that cannot be told."""
-        callers = {stream.caller.key_id: stream.caller for stream in self.open}
-        closed = {key_id for key_id, caller in callers.items() if not await is_open(caller)}
+        closed = {caller for caller in {stream.caller for stream in self.open} if not await is_open(caller)}
         for stream in list(self.open):
-            if stream.caller.key_id in closed:
+            if stream.caller in closed:
                 log.info("cut off a reader whose key was closed", key_id=stream.caller.key_id)
                 stream.cut()
