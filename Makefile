@@ -1,11 +1,11 @@
 # The commands of this project; `make help` lists them. Needs make, git and Python 3.11 or 3.12, nothing else.
 .DEFAULT_GOAL := help
-.PHONY: help run test check generate bench lock
+.PHONY: help run test check generate bench bench-race lock
 SETUP = sh ops/setup.sh
 PYTHON = .venv/bin/python
 
 help: ## what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: ## start everything, stay up; PORTS='kafka=9092 api=9000' chooses other ports
 	@$(SETUP) run
@@ -34,6 +34,10 @@ generate: ## write everything that is generated
 bench: ## measure, on servers, ports and data of its own; ARGS chooses
 	@$(SETUP) dev
 	@exec $(PYTHON) -m benchmarks $(ARGS)
+
+bench-race: ## the same upstream through us, LiteLLM and Open WebUI (8 GB of packages the first time); ARGS chooses
+	@$(SETUP) dev
+	@exec $(PYTHON) -m benchmarks.race $(ARGS)
 
 lock: ## maintainers: resolve every dependency again (UPGRADE=1: to the newest)
 	@$(SETUP) dev

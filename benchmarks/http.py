@@ -22,9 +22,13 @@ class Answer:
 
     def json(self) -> Any:
         """The body, as JSON; raises RuntimeError with it for a status of 400 and above."""
+        self.raise_for_status()
+        return orjson.loads(self.body)
+
+    def raise_for_status(self) -> None:
+        """Raises RuntimeError with the body for a status of 400 and above."""
         if self.status >= 400:
             raise RuntimeError(f"HTTP {self.status}: {bytes(self.body[:400])!r}")
-        return orjson.loads(self.body)
 
 
 class Connection(asyncio.Protocol):

@@ -2,11 +2,12 @@
 
 import asyncio
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,8 +25,11 @@ def free_ports() -> list[str]:
 
 
 @contextmanager
-def installation(running: Path | None) -> Iterator[Target]:
-    """The target in `running`, else a new start of `.turnlog-bench`, on free ports, stopped after."""
+def installation(running: Path | None, environment: Mapping[str, str] | None = None) -> Iterator[Target]:
+    """The target in `running`, else a new start of `.turnlog-bench`, on free ports, stopped after.
+
+    `environment`: variables that such a start gets beside those of this process.
+    """
     if running is not None:
         yield Target.found(running)
         return
@@ -35,7 +39,7 @@ def installation(running: Path | None) -> Iterator[Target]:
     for port in free_ports():
         command += ["--port", port]
     with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
+        process = subprocess.Popen(command, stdout=out, stderr=out, env={**os.environ, **(environment or {})})
     try:
         _until_up(process, log)
         yield Target.found(FOLDER)

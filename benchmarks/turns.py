@@ -42,12 +42,12 @@ class Block:
         self.gaps.append(stream.longest_gap)
 
 
-async def closed_loop(make: Callable[[], Awaitable[Turn]], clients: int, seconds: float) -> Block:
-    """`clients` callers, each asking again as soon as it has its answer, for some seconds.
+async def closed_loop(make: Callable[[], Awaitable[Turn]], clients: int, seconds: float, block: Block) -> None:
+    """`clients` callers, each asking again as soon as it has its answer, for some seconds, noted in `block`.
 
     They begin one after another over the length of a turn: a crowd of first questions is no steady load.
     """
-    block, turns = Block(), await asyncio.gather(*(make() for _ in range(clients)))
+    turns = await asyncio.gather(*(make() for _ in range(clients)))
     started = time.perf_counter()
 
     async def caller(number: int, turn: Turn) -> None:
@@ -56,8 +56,7 @@ async def closed_loop(make: Callable[[], Awaitable[Turn]], clients: int, seconds
             block.note(await turn())
 
     await asyncio.gather(*(caller(number, turn) for number, turn in enumerate(turns)))
-    block.seconds = time.perf_counter() - started
-    return block
+    block.seconds += time.perf_counter() - started
 
 
 def through_turnlog(target: Target) -> Callable[[], Awaitable[Turn]]:
@@ -112,16 +111,12 @@ async def measure(target: Target, clients: int, seconds: float, rounds: int) -> 
     ours, bare = Block(), Block()
     cpu: dict[str, float] = {}
     for _ in range(rounds):
-        bare = _join(bare, await closed_loop(direct(target), clients, seconds))
+        await closed_loop(direct(target), clients, seconds, bare)
         before = target.cpu_seconds()
-        ours = _join(ours, await closed_loop(through_turnlog(target), clients, seconds))
+        await closed_loop(through_turnlog(target), clients, seconds, ours)
         for name, value in target.cpu_seconds().items():
             cpu[name] = cpu.get(name, 0.0) + value - before.get(name, 0.0)
     return _row(clients, ours, bare, cpu)
-
-
-def _join(a: Block, b: Block) -> Block:
-    return Block(a.seconds + b.seconds, a.firsts + b.firsts, a.gaps + b.gaps, a.wrong + b.wrong)
 
 
 def _row(clients: int, ours: Block, bare: Block, cpu: dict[str, float]) -> dict[str, Any]:

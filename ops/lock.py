@@ -30,7 +30,7 @@ FLAT = {
     ),
     "registry": ("io.apicurio:apicurio-registry-app:3.3.3:all:tar.gz",),
 }
-OTHERS = ("dev", "clients", "issuer")
+OTHERS = ("dev", "clients", "issuer", "race-litellm", "race-openwebui")
 WITHOUT_DEPENDENCIES = ("requirements-triton", "requirements-build")
 
 

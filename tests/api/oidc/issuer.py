@@ -14,7 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from tests.locked import locked
+from ops.locked import locked
 
 SCRIPT = Path(__file__).parent / "process" / "serve.py"
 AUDIENCE = "turnlog"

@@ -12,10 +12,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from ops.locked import locked
 from tests.api.house import House
 from tests.api.openai.test_with_the_sdk import conversations, noted_of
 from tests.chatting import words
-from tests.locked import locked
 from tests.servers import Servers
 
 SCRIPTS = Path(__file__).parent / "clients"

@@ -1,4 +1,4 @@
-"""Environments of their own for what tests run beside us: exactly the locked packages, made when they change."""
+"""Environments of their own for what runs beside us: exactly the locked packages, made when they change."""
 
 import hashlib
 import sys
