@@ -29,6 +29,7 @@ FLAT = {
         "com.ibm.icu:icu4j-localespi:77.1",
     ),
     "registry": ("io.apicurio:apicurio-registry-app:3.3.3:all:tar.gz",),
+    "java-example": ("org.apache.avro:avro:1.12.1", "org.eclipse.jdt:ecj:3.44.0"),  # for its test alone
 }
 OTHERS = ("dev", "clients", "issuer", "race-litellm", "race-openwebui")
 WITHOUT_DEPENDENCIES = ("requirements-triton", "requirements-build")

@@ -18,8 +18,8 @@ def test_a_full_disk_is_said_before_anything_is_fetched(tmp_path: Path) -> None:
     assert "TURNLOG_CACHE=FOLDER" in str(refused.value)
 
 
-def test_every_file_of_a_server_is_pinned_by_hash_and_size() -> None:
-    pins = [pin for part in ("kafka", "opensearch", "registry") for pin in pinned(part)]
+def test_every_file_of_a_server_and_of_a_test_is_pinned_by_hash_and_size() -> None:
+    pins = [pin for part in ("kafka", "opensearch", "registry", "java-example") for pin in pinned(part)]
     assert len(pins) == len({pin.id for pin in pins}) > 40
     assert all(len(pin.sha256) == 64 and pin.size > 0 and "SNAPSHOT" not in pin.id for pin in pins)
 
