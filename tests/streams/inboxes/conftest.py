@@ -1,22 +1,28 @@
-"""An installation whose views are folded, with a collection of ann's and one of bob's, and what admission needs."""
+"""An installation whose views are folded, with a collection of ann's and one of bob's, and what admission needs.
+
+And one with its doors open and its workers running, for those who publish from outside."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import pytest
 import pytest_asyncio
 
 from infra.access import record_key
 from infra.inboxes import Inbox
 from infra.kafka.records import Outputs, Received
 from infra.postgres.freshness import Freshness
+from infra.settings import Settings
 from schemas.access import CollectionCreated, UserCreated
 from schemas.documents import DocumentPublished, DocumentRetracted
 from schemas.errors import Invalid
 from schemas.event import Event
 from streams.inboxes.admit import Needs, admit_published, admit_retracted, refuse
 from streams.inboxes.collections import Collections
-from tests.api.house import SECONDS, folding
+from tests.api.house import SECONDS, House, folding, open_house
+from tests.faults.turns.processes import Processes
 from tests.streams.conftest import Stand
+from tests.workers import working
 from topics.catalogue import ACCESS_CHANGES
 
 Place = tuple[str, int, int, bytes, int]
@@ -71,3 +77,19 @@ async def desk(stand: Stand) -> AsyncIterator[Desk]:
             CollectionCreated(collection_id="bobs", name="Bob's", owner="bob", readers=["public"]),
         )
         yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(settings: Settings) -> AsyncIterator[House]:
+    """API and views, and `admin`, whose the inbox is, with the collection `handbook`."""
+    async with open_house(settings) as opened:
+        await opened.user("admin")
+        await opened.access(CollectionCreated(collection_id="handbook", name="Handbook", owner="admin", readers=[]))
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def workers(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Processes]:
+    """Admission and indexing."""
+    async with working(house.settings, tmp_path_factory.mktemp("workers"), "inboxes", "documents") as processes:
+        yield processes

@@ -8,43 +8,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-import pytest
 import pytest_asyncio
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.kafka.publisher import Publisher
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
-from schemas.access import CollectionCreated
 from schemas.codec import Codec
 from schemas.documents import DocumentAccepted, DocumentFailed, DocumentIndexed, DocumentPublished, DocumentRetracted
-from schemas.event import Event
 from schemas.versions import latest
-from tests.api.house import House, open_house
+from tests.api.house import House
 from tests.code import ROOT, imported, tree_of
 from tests.faults.turns.processes import Processes, until
 from tests.kafka_reading import all_of
-from tests.workers import start, working
-from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS, DOCUMENTS_LOCAL, Topic
+from tests.streams.inboxes.seen import events, finds, state
+from tests.workers import start
+from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS, DOCUMENTS_LOCAL
 
 EXAMPLE = ROOT / "examples/publish.py"
 BACKLOG = 500
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def house(settings: Settings) -> AsyncIterator[House]:
-    """API and views, and `admin`, whose the inbox is, with the collection `handbook`."""
-    async with open_house(settings) as opened:
-        await opened.user("admin")
-        await opened.access(CollectionCreated(collection_id="handbook", name="Handbook", owner="admin", readers=[]))
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def workers(house: House, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Processes]:
-    """Admission and indexing."""
-    async with working(house.settings, tmp_path_factory.mktemp("workers"), "inboxes", "documents") as processes:
-        yield processes
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -67,24 +49,6 @@ def published(document: str, words: str, version: int | None = None) -> Document
     return DocumentPublished(
         collection_id="handbook", document_id=document, content=words.encode(), source_version=version
     )
-
-
-async def events(settings: Settings, topic: Topic) -> list[Event]:
-    codec = Codec(RegistryClient(settings))
-    return [
-        await codec.decode(topic.name, topic.events, found.value, dict(found.headers))
-        for found in await all_of(settings, topic)
-    ]
-
-
-async def state(admin: httpx.AsyncClient, document: str) -> str:
-    answer = await admin.get(f"/v1/collections/handbook/documents/{document}")
-    return str(answer.json()["state"]) if answer.status_code == 200 else "unknown"
-
-
-async def finds(admin: httpx.AsyncClient, words: str, document: str) -> bool:
-    answer = await admin.post("/v1/search", json={"query": words, "collections": ["handbook"], "limit": 20})
-    return document in [passage["document_id"] for passage in answer.json()["passages"]]
 
 
 async def publish(settings: Settings, topic: str, folder: Path) -> "subprocess.CompletedProcess[str]":
