@@ -5,6 +5,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TextIO
 
 from infra.local.processes import kill_group
 from ops.installation import ROOT
@@ -12,9 +13,9 @@ from ops.installation import ROOT
 
 @asynccontextmanager
 async def child(
-    module: str, *arguments: str, environment: Mapping[str, str], all_in_one: bool = False, speaks: bool = False
+    module: str, *arguments: str, environment: Mapping[str, str], all_in_one: bool = False, speaks: TextIO | None = None
 ) -> AsyncIterator[Process]:
-    """Runs `python -m module`. It `speaks` to the terminal, else its stdout is read, `all_in_one` with stderr."""
+    """Runs `python -m module`. It `speaks` there, else its stdout is read, `all_in_one` with stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -23,7 +24,7 @@ async def child(
         cwd=ROOT,
         env=dict(environment),
         stdin=DEVNULL,
-        stdout=None if speaks else PIPE,
+        stdout=speaks or PIPE,
         stderr=STDOUT if all_in_one else None,
         start_new_session=True,
     )

@@ -5,7 +5,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,21 +82,24 @@ class Installation:
     def _password(self, role: str) -> str:
         return secret(self.folder / "secrets", role, Account())
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Holds the folder; raises Invalid when another run does."""
-        with (self.folder / "lock").open("a+") as guard:
-            try:
-                fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                guard.seek(0)
-                raise Invalid(
-                    f"{self.folder} is in use by another run: pid {guard.read().strip()} is up already"
-                ) from exc
-            guard.truncate(0)
-            guard.write(str(os.getpid()))
-            guard.flush()
-            yield
+        return alone(self.folder)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds a folder, and says in its lock by whom it is held; raises Invalid when another process does."""
+    with (folder / "lock").open("a+") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            guard.seek(0)
+            raise Invalid(f"{folder} is in use by another run: pid {guard.read().strip()} is up already") from exc
+        guard.truncate(0)
+        guard.write(str(os.getpid()))
+        guard.flush()
+        yield
 
 
 def _link(link: Path, target: Path) -> None:

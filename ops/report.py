@@ -1,5 +1,6 @@
 """What a running stack tells people: addresses, what to try, and what each process takes."""
 
+import json
 import shlex
 
 from infra.local.ports import Ports
@@ -30,6 +31,20 @@ Try, in another terminal:
 
 Ctrl-C stops everything.
 """
+
+
+def addresses_json(installation: Installation) -> str:
+    """Where everything is, for programs, on one line."""
+    ports = installation.local.ports
+    return json.dumps(
+        {
+            "url": f"http://127.0.0.1:{ports.api}",
+            "key_file": str(installation.key_file),
+            "kafka": f"127.0.0.1:{ports.kafka}",
+            "registry": f"http://127.0.0.1:{ports.registry}/apis/ccompat/v7",
+            "folder": str(installation.folder),
+        }
+    )
 
 
 def table(supervisor: Supervisor) -> str:

@@ -1,6 +1,6 @@
 """Brings the whole local stack up, keeps it up, and stops it in order on Ctrl-C or SIGTERM.
 
-`python -m ops.up [--folder .turnlog] [--port NAME=NUMBER ...] [--report] [--once]`      (`make run`)
+`python -m ops.up [--folder .turnlog] [--port NAME=NUMBER ...] [--report] [--json] [--once]`      (`make run`)
 """
 
 import argparse
@@ -17,7 +17,7 @@ from infra.local.server import WouldNotStart
 from infra.triton.local import check_python
 from ops.child import child
 from ops.installation import Installation
-from ops.report import addresses, table
+from ops.report import addresses, addresses_json, table
 from ops.stack import Stack
 from schemas.errors import Invalid, Unavailable
 
@@ -64,13 +64,13 @@ class Stopping:
         self.asked.set()
 
 
-async def up(installation: Installation, say: Console, *, report: bool, once: bool) -> int:
+async def up(installation: Installation, say: Console, *, report: bool, json: bool, once: bool) -> int:
     """Runs until told to stop, or until something does not come up; gives the exit code."""
     stack = Stack(installation, say)
     await stack.check()
     stopping = Stopping(stack)
     run = asyncio.create_task(stack.run())
-    greet = asyncio.create_task(_greet(stack, say, report=report))
+    greet = asyncio.create_task(_greet(stack, say, report=report, json=json))
     asked = asyncio.create_task(stopping.asked.wait())
     try:
         await asyncio.wait({run, greet, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -99,24 +99,24 @@ async def _end(stack: Stack, say: Console, *tasks: asyncio.Task[object]) -> int:
     return 1 if failure else 0
 
 
-async def _greet(stack: Stack, say: Console, *, report: bool) -> None:
+async def _greet(stack: Stack, say: Console, *, report: bool, json: bool) -> None:
     """Once everything is ready: the first time with a sample collection and an answer, always with addresses."""
     await stack.until_ready()
     say(f"all ready (load {os.getloadavg()[0]:.1f})")
-    await _welcome(stack.installation, say)
-    tell(addresses(stack.installation), sys.stdout)
+    await _welcome(stack.installation, say, sys.stderr if json else sys.stdout)
+    tell((addresses_json if json else addresses)(stack.installation), sys.stdout)
     if report:
         await asyncio.sleep(SETTLE_SECONDS)
         tell(table(stack.supervisor), sys.stdout)
 
 
-async def _welcome(installation: Installation, say: Console) -> None:
+async def _welcome(installation: Installation, say: Console, where: TextIO) -> None:
     """Once for each installation, and until it worked."""
     done = installation.folder / "welcomed"
     if done.exists():
         return
     environment = {**os.environ, **installation.settings()}
-    async with child("ops.welcome", str(installation.folder), environment=environment, speaks=True) as welcome:
+    async with child("ops.welcome", str(installation.folder), environment=environment, speaks=where) as welcome:
         if await welcome.wait():
             raise Unavailable("first start", "the sample collection was not answered for (see above)")
     done.touch()
@@ -131,6 +131,7 @@ def main() -> int:
     )
     parser.add_argument("--port", action="append", default=[], metavar="NAME=NUMBER", help="another port for a server")
     parser.add_argument("--report", action="store_true", help="print ready times and memory of each process")
+    parser.add_argument("--json", action="store_true", help="print the addresses as JSON, for programs")
     parser.add_argument("--once", action="store_true", help="stop again when everything was ready")
     arguments = parser.parse_args()
     os.umask(0o022)  # what root unpacks, the servers' account has to read; private files are made private one by one
@@ -139,7 +140,7 @@ def main() -> int:
         check_python()
         installation = Installation.at(arguments.folder, Ports.chosen(os.environ, arguments.port))
         with installation.alone():
-            return asyncio.run(up(installation, say, report=arguments.report, once=arguments.once))
+            return asyncio.run(up(installation, say, report=arguments.report, json=arguments.json, once=arguments.once))
     except (Invalid, Unavailable, WouldNotStart, OSError) as exc:
         tell(str(exc), sys.stderr)
         return 1

@@ -6,6 +6,7 @@ Modules here say what a command takes; what does the work is imported when one r
 import typer
 
 from ops.commands import index
+from ops.commands.down import down
 from ops.commands.replay import replay
 from ops.commands.up import up
 from ops.commands.verify import verify
@@ -13,6 +14,6 @@ from ops.commands.verify import verify
 
 def plug(app: typer.Typer) -> None:
     """Adds the commands to the command line."""
-    for command in (up, replay, verify):
+    for command in (up, down, replay, verify):
         app.command(rich_help_panel="Operators")(command)
     app.add_typer(index.app, name="index", rich_help_panel="Operators")
