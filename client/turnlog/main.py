@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from turnlog.commands import documents
+from turnlog.commands import collections, documents, keys
 from turnlog.commands.ask import ask
+from turnlog.commands.chat import chat
 from turnlog.commands.publish import publish
 from turnlog.commands.search import search
 from turnlog.commands.status import status
 from turnlog.commands.terminal import say, show_problem
+from turnlog.commands.upload import upload
 from turnlog.errors import TurnlogError
 
 HELP = """Asks, publishes and searches on a Turnlog server.
@@ -27,6 +29,8 @@ Try:
 
   turnlog ask "What does the README promise?"
 
+  turnlog chat
+
 Exit codes: 0 done, 1 it failed, 2 used wrongly, 3 no answer from the server, 4 not allowed, 130 stopped with Ctrl-C.
 """
 
@@ -36,9 +40,13 @@ app = typer.Typer(
 )  # fmt: skip
 app.command()(status)
 app.command()(ask)
+app.command()(chat)
 app.command()(publish)
+app.command()(upload)
 app.command()(search)
 app.add_typer(documents.app, name="documents")
+app.add_typer(collections.app, name="collections")
+app.add_typer(keys.app, name="keys")
 
 
 def say_version(wanted: bool) -> None:
@@ -65,7 +73,7 @@ def main() -> None:
     for plugged in entry_points(group="turnlog.commands"):
         plugged.load()(app)
     try:
-        app()
+        app(prog_name="turnlog")
     except TurnlogError as problem:
         show_problem(problem)
         sys.exit(problem.exit_code)

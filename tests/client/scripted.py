@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -77,8 +77,9 @@ def _send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
     announced = len(reply.body) + (100 if reply.cut else 0)
     for name, value in {"content-type": reply.kind, "content-length": str(announced), **reply.headers}.items():
         handler.send_header(name, value)
-    handler.end_headers()
-    handler.wfile.write(reply.body)
-    handler.wfile.flush()
+    with suppress(ConnectionError):  # whoever asked has hung up
+        handler.end_headers()
+        handler.wfile.write(reply.body)
+        handler.wfile.flush()
     reply.then()
     handler.close_connection = True

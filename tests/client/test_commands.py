@@ -160,10 +160,11 @@ def test_ctrl_c_stops_the_answer_and_shows_the_rest_of_what_there_is(run: Run, m
         if request.path != "/v1/turns/t1/events":
             return answer(request)
         if stopped.is_set():
-            return Reply(200, b"".join([*said, end]), "text/event-stream")
+            assert request.headers["last-event-id"] == "7.1.5"
+            return Reply(200, b"".join([*said[1:], end]), "text/event-stream")
         return Reply(200, said[0], "text/event-stream", cut=True, then=press)
 
-    monkeypatch.setattr("turnlog.commands.ask.say", noting)
+    monkeypatch.setattr("turnlog.commands.answering.say", noting)
     with Scripted.serve(stopping) as server:
         done = run(server, "ask", "anything")
     assert (done.returncode, done.stdout) == (130, "Half more\n")
@@ -319,13 +320,72 @@ def test_used_wrongly_is_exit_code_2(run: Run, server: Scripted) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [["status"], ["ask"], ["publish"], ["search"], *(["documents", name] for name in ("list", "show", "delete"))],
+    [
+        *([name] for name in ("status", "ask", "chat", "publish", "upload", "search")),
+        *(["documents", name] for name in ("list", "show", "delete")),
+        *(["collections", name] for name in ("list", "create", "readers", "delete")),
+        *(["keys", name] for name in ("list", "create", "revoke")),
+    ],
 )
 def test_the_help_of_every_command_teaches_with_an_example(command: list[str]) -> None:
     shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0
     assert f"turnlog {' '.join(command)}" in shown.output
     assert "Example" in shown.output
+    assert [option for option in ("--url", "--key", "--json") if option not in shown.output] == []
+
+
+def test_tab_offers_commands_and_names_of_the_server_and_no_error_when_it_is_away(tmp_path: Path) -> None:
+    """The completion is installed and asked for as bash does it."""
+    found = [{"collection_id": name, "name": name, "owner": "ada"} for name in ("handbook", "hall", "notes")]
+    home = {"HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "TURNLOG_KEY": "k"}
+    tab = (
+        "source ~/.bash_completions/turnlog.sh; COMP_WORDS=({}); COMP_CWORD={}; "
+        '_turnlog_completion turnlog; echo "${{COMPREPLY[@]}}"'
+    )
+    asked = [("turnlog coll", 1), ("turnlog search --in ha", 3), ("turnlog collections readers no", 3)]
+    script = "; ".join(["turnlog --install-completion >&2", *(tab.format(*words) for words in asked)])
+    with Scripted.serve(lambda request: Reply(200, json.dumps(found).encode())) as server:
+        there = subprocess.run(
+            ["bash", "-c", f"{script}; true"], env=home | {"TURNLOG_URL": server.url}, capture_output=True
+        )
+    away = subprocess.run(
+        ["bash", "-c", tab.format(*asked[1])], env=home | {"TURNLOG_URL": "http://127.0.0.1:9"}, capture_output=True
+    )
+    assert there.stdout.decode().splitlines() == ["collections", "handbook hall", "notes"]
+    assert (away.stdout, away.stderr) == (b"\n", b"")
+
+
+def test_many_files_are_published_side_by_side_and_waited_for_at_the_end(run: Run, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.md").write_text("# A")
+
+    def queueing(request: Request) -> Reply:
+        document = {"collection_id": "notes", "document_id": request.path.rpartition("/")[2].partition("?")[0]}
+        return told(**document, state="queued" if request.method == "PUT" else "indexed")
+
+    with Scripted.serve(queueing) as server:
+        done = run(server, "publish", "--to", "notes", str(tmp_path))
+    assert [request.method for request in server.asked] == ["PUT"] * 3 + ["GET"] * 3
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [[f"notes/{n}.md", "indexed"] for n in range(3)]
+
+
+def test_what_was_accepted_is_told_even_when_the_rest_could_not_be_sent(run: Run, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.md").write_text("# A")
+    replies = iter([told(collection_id="notes", document_id="0.md", state="queued")])
+    with Scripted.serve(lambda request: next(replies, Reply(401, b"{}"))) as server:
+        done = run(server, "publish", "--to", "notes", str(tmp_path))
+    assert done.returncode == 4
+    assert done.stdout.startswith("notes/0.md  queued")
+    assert "error: 1.md" in done.stderr
+
+
+def test_a_collection_is_not_deleted_when_nobody_said_that_it_is_meant(run: Run, server: Scripted) -> None:
+    asked = len(server.asked)
+    done = run(server, "collections", "delete", "notes")
+    assert (done.returncode, len(server.asked)) == (2, asked)
+    assert "--yes" in done.stderr
 
 
 def test_the_version_needs_no_command(run: Run, server: Scripted) -> None:

@@ -3,15 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, notes, printable, results, say, say_json
+from turnlog.commands.terminal import Collection, Json, Key, Url, notes, results, say, say_json, table
 from turnlog.model import Document
 
 app = typer.Typer(no_args_is_help=True, help="List, show and delete documents.")
-Collection = Annotated[str, typer.Argument(help="Collection.", show_default=False)]
 DocumentId = Annotated[str, typer.Argument(help="Document, as its publisher named it.", show_default=False)]
 
 
@@ -28,7 +25,8 @@ def list_documents(collection: Collection, json: Json = False, url: Url = None, 
     if json:
         say_json(found)
     elif found:
-        results.print(_table(found))
+        cells = ((one.document_id, one.state, one.version, one.passages, one.title) for one in found)
+        results.print(table("document", "state", "version", "passages", "title", rows=cells))
     else:
         notes.print(f"No documents in {collection}. Publish one: turnlog publish --to {collection} FILE")
 
@@ -52,7 +50,7 @@ def show(collection: Collection, document: DocumentId, json: Json = False, url: 
 
 
 @app.command()
-def delete(collection: Collection, document: DocumentId, url: Url = None, key: Key = None) -> None:
+def delete(collection: Collection, document: DocumentId, json: Json = False, url: Url = None, key: Key = None) -> None:
     """Takes a document back: nobody finds it any more as soon as this returns.
 
     Example:
@@ -61,7 +59,10 @@ def delete(collection: Collection, document: DocumentId, url: Url = None, key: K
     """
     with Turnlog.open(url, key) as server:
         server.delete(collection, document)
-    notes.print(f"{collection}/{document} is withdrawn.")
+    if json:
+        say_json({"collection_id": collection, "document_id": document, "state": "withdrawn"})
+    else:
+        notes.print(f"{collection}/{document} is withdrawn.")
 
 
 def told(document: Document) -> str:
@@ -76,11 +77,3 @@ def told(document: Document) -> str:
     if document.reason:
         parts.append(document.reason)
     return "  ".join(parts)
-
-
-def _table(found: list[Document]) -> Table:
-    table = Table("document", "state", "version", "passages", "title", box=None, padding=(0, 2, 0, 0))
-    for document in found:
-        cells = (document.document_id, document.state, document.version, document.passages, document.title)
-        table.add_row(*(Text(printable("-" if cell is None else str(cell))) for cell in cells))
-    return table

@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from turnlog import Turnlog
+from turnlog.body import Body, size_of
+from turnlog.commands import offered
 from turnlog.commands.documents import told
-from turnlog.commands.terminal import Json, Key, Url, notes, printable, say, say_json, show_problem
+from turnlog.commands.terminal import Json, Key, Url, printable, progress, say, say_json, show_problem
 from turnlog.errors import Problem, TurnlogError
-from turnlog.model import Document
+from turnlog.model import Document, StoredObject
+from turnlog.sync.documents import LARGE_BYTES
 
 MEDIA_TYPES = {".md": "text/markdown", ".markdown": "text/markdown", ".txt": "text/plain", ".html": "text/html",
                ".htm": "text/html", ".pdf": "application/pdf"}  # fmt: skip
 
 
+STORED = "sha256:"
 OF_ONE_DOCUMENT = {400, 409, 413, 415, 422}  # what the server says about one; any other no holds for the next as well
 
 
@@ -31,20 +35,31 @@ class NotThisOne(TurnlogError):
 
 @dataclass(frozen=True)
 class Source:
-    """One document to publish; `file` None: it comes from stdin."""
+    """One document to publish; `file` None: it comes from stdin, a hash: from an object that was uploaded."""
 
     document_id: str
-    file: Path | None
+    file: Path | str | None
     media_type: str
 
-    def read(self) -> bytes:
-        """Its bytes; raises OSError."""
-        return self.file.read_bytes() if self.file else sys.stdin.buffer.read()
+    def content(self, server: Turnlog) -> Body | StoredObject:
+        """What to publish; raises OSError."""
+        if isinstance(self.file, str):
+            return server.object(self.file)
+        if self.file is None:
+            return sys.stdin.buffer.read()
+        return self.file if self.file.stat().st_size > LARGE_BYTES else self.file.read_bytes()
 
 
 def publish(
-    files: Annotated[list[str], typer.Argument(help="Files and folders; - reads one document from stdin (with --id).")],
-    collection: Annotated[str, typer.Option("--to", "--collection", "-t", help="Collection to publish to.")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files and folders; with --id also - for stdin, or sha256:HASH for an object.")
+    ],
+    collection: Annotated[
+        str,
+        typer.Option(
+            "--to", "--collection", "-t", help="Collection to publish to.", autocompletion=offered.collections
+        ),
+    ],
     document_id: Annotated[str | None, typer.Option("--id", help="Name of the document; else the file's name.")] = None,
     title: Annotated[str | None, typer.Option(help="Title; else taken from the document.")] = None,
     media_type: Annotated[str | None, typer.Option("--type", help="Media type; else guessed from the name.")] = None,
@@ -71,14 +86,20 @@ def publish(
         raise typer.BadParameter(f"--id names one document, and there are {len(sources)}")
     _check_names(sources)
     done: list[Document] = []
-    with Turnlog.open(url, key) as server, _progress(json) as progress:
+    with Turnlog.open(url, key) as server, progress(quiet=json) as bars:
         if create:
             server.create_collection(collection)
+        publishing = Publishing(server, bars, collection, title, json)
         for source in sources:
             try:
-                done.append(_publish(server, progress, collection, source, title, wait, json))
+                done.append(publishing.publish(source, wait=wait and len(sources) == 1))
             except NotThisOne as problem:
                 show_problem(problem)
+            except TurnlogError:
+                for document in done:
+                    publishing.settled(document, wait=False)
+                raise
+        done = [publishing.settled(document, wait=wait) for document in done]
     if json:
         say_json(done)
     if len(done) < len(sources) or any(document.state == "failed" for document in done):
@@ -95,44 +116,62 @@ def _check_names(sources: list[Source]) -> None:
             )
 
 
-def _publish(
-    server: Turnlog, progress: Progress, collection: str, source: Source, title: str | None, wait: bool, quiet: bool
-) -> Document:
-    name = printable(source.document_id)
-    try:
-        name.encode()
-        content = source.read()
-    except UnicodeEncodeError as exc:
-        raise NotThisOne(f"{source.file}: its name is not UTF-8", "Rename it, or give --id.") from exc
-    except OSError as exc:
-        raise NotThisOne(f"{source.document_id}: {exc}", "See that it is a file that you may read.") from exc
-    task = progress.add_task(name, total=len(content))
+class Publishing:
+    """One document after the other, with a bar each; many are indexed side by side, and waited for at the end."""
 
-    def sent(count: int) -> None:
-        indexing = wait and count == len(content)
-        progress.update(task, completed=count, description=f"{name}: indexing" if indexing else name)
+    def __init__(self, server: Turnlog, bars: Progress, collection: str, title: str | None, quiet: bool) -> None:
+        self._server, self._bars, self._quiet = server, bars, quiet
+        self._collection, self._title = collection, title
+        self._began: dict[str, float] = {}
 
-    began = time.monotonic()
-    try:
-        document = server.publish(
-            collection,
-            source.document_id,
-            content,
-            media_type=source.media_type,
-            title=title,
-            wait=wait,
-            sent=sent,
-        )
-    except Problem as problem:
-        kind = NotThisOne if problem.status in OF_ONE_DOCUMENT else TurnlogError
-        told_again = kind(f"{source.document_id}: {problem.cause}", _cure(problem, collection))
-        told_again.exit_code = problem.exit_code
-        raise told_again from problem
-    finally:
-        progress.remove_task(task)
-    if not quiet:
-        say(f"{told(document)}  {time.monotonic() - began:.1f} s", end="\n")
-    return document
+    def publish(self, source: Source, wait: bool) -> Document:
+        """Raises NotThisOne when others may fare better, and TurnlogError when none will."""
+        name = printable(source.document_id)
+        began = time.monotonic()
+        task = self._bars.add_task(name, total=None)
+        try:
+            name.encode()
+            content = source.content(self._server)
+            size = content.size if isinstance(content, StoredObject) else size_of(content)
+            self._bars.update(task, total=size)
+
+            def sent(count: int) -> None:
+                indexing = wait and count == size
+                self._bars.update(task, completed=count, description=f"{name}: indexing" if indexing else name)
+
+            document = self._server.publish(
+                self._collection,
+                source.document_id,
+                content,
+                media_type=source.media_type,
+                title=self._title,
+                wait=wait,
+                sent=sent,
+            )
+        except UnicodeEncodeError as exc:
+            raise NotThisOne(f"{source.file}: its name is not UTF-8", "Rename it, or give --id.") from exc
+        except OSError as exc:
+            raise NotThisOne(f"{source.document_id}: {exc}", "See that it is a file that you may read.") from exc
+        except Problem as problem:
+            kind = NotThisOne if problem.status in OF_ONE_DOCUMENT else TurnlogError
+            told_again = kind(f"{source.document_id}: {problem.cause}", _cure(problem, self._collection))
+            told_again.exit_code = problem.exit_code
+            raise told_again from problem
+        finally:
+            self._bars.remove_task(task)
+        self._began[document.document_id] = began
+        return document
+
+    def settled(self, document: Document, wait: bool) -> Document:
+        """Says what has become of it; with `wait` once it can be found, or has failed."""
+        task = self._bars.add_task(f"{printable(document.document_id)}: indexing", total=None)
+        try:
+            found = self._server.searchable(document) if wait else document
+        finally:
+            self._bars.remove_task(task)
+        if not self._quiet:
+            say(f"{told(found)}  {time.monotonic() - self._began[document.document_id]:.1f} s", end="\n")
+        return found
 
 
 def _cure(problem: Problem, collection: str) -> str:
@@ -142,10 +181,11 @@ def _cure(problem: Problem, collection: str) -> str:
 
 
 def _sources(file: str, document_id: str | None, media_type: str | None) -> Iterator[Source]:
-    if file == "-":
+    if file == "-" or file.startswith(STORED):
         if not document_id:
-            raise typer.BadParameter("a document from stdin needs a name: --id")
-        yield Source(document_id, None, media_type or _guessed(document_id) or "text/plain")
+            raise typer.BadParameter("a document from stdin or of an object needs a name: --id")
+        where = file.removeprefix(STORED) if file.startswith(STORED) else None
+        yield Source(document_id, where, media_type or _guessed(document_id) or "text/plain")
         return
     path = Path(file)
     if not os.path.exists(path):  # noqa: PTH110 - also without the right to look
@@ -170,8 +210,3 @@ def _known(folder: Path) -> list[Path]:
 
 def _guessed(name: str) -> str | None:
     return MEDIA_TYPES.get(Path(name).suffix.lower()) or mimetypes.guess_type(name)[0]
-
-
-def _progress(quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=notes, disable=quiet or not notes.is_terminal, transient=True)

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, notes, printable, results, say_json
+from turnlog.commands.terminal import Json, Key, Url, Within, notes, printable, results, say_json
 from turnlog.model import Passage
 
 LONGEST = 300
@@ -15,9 +15,7 @@ LONGEST = 300
 
 def search(
     query: Annotated[list[str], typer.Argument(help="What to look for; quotes are not needed.")],
-    collection: Annotated[
-        list[str] | None, typer.Option("--in", "--collection", help="Search only this collection; repeatable.")
-    ] = None,
+    collection: Within = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=50, help="Passages at most.")] = 8,
     json: Json = False,
     url: Url = None,

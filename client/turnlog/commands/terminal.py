@@ -2,12 +2,18 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
+from turnlog.commands import offered
 from turnlog.errors import TurnlogError
 
 Url = Annotated[
@@ -19,6 +25,17 @@ Key = Annotated[
     typer.Option("--key", envvar="TURNLOG_KEY", help="API key; beside a local run: .turnlog/key.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Model to ask; `turnlog status` lists them.", autocompletion=offered.models),
+]
+Within = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--in", "--collection", help="Search only this collection; repeatable.", autocompletion=offered.collections
+    ),
+]
+Collection = Annotated[str, typer.Argument(help="Collection.", show_default=False, autocompletion=offered.collections)]
 
 notes = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 results = Console(highlight=False, markup=False, emoji=False)
@@ -42,12 +59,37 @@ def say(text: str, end: str = "") -> None:
     sys.stdout.flush()
 
 
-def say_json(value: Any) -> None:
-    """A result for programs; dataclasses as objects."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=1) + "\n")
+def say_json(value: Any, *, line: bool = False) -> None:
+    """A result for programs, on one line where more follow; dataclasses as objects, times as ISO 8601."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=None if line else 1) + "\n")
+    sys.stdout.flush()
+
+
+def table(*columns: str, rows: Iterable[Iterable[object]]) -> Table:
+    """For people; what there is none of is a dash."""
+    made = Table(*columns, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        made.add_row(*(Text(_cell(value)) for value in row))
+    return made
+
+
+def progress(*, quiet: bool = False) -> Progress:
+    """Bars on stderr, gone at the end; none where nobody looks."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=notes, disable=quiet or not notes.is_terminal, transient=True)
+
+
+def _cell(value: object) -> str:
+    if value is None or value == ():
+        return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return printable(", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -27,7 +27,7 @@ class Documents:
         self,
         collection_id: str,
         document_id: str,
-        content: Body,
+        content: Body | StoredObject,
         *,
         media_type: str,
         title: str | None = None,
@@ -36,13 +36,14 @@ class Documents:
     ) -> Document:
         """Publishes a document's next version; with `wait`, comes back when it can be found, or has failed.
 
-        A path is read as it is sent, so it may name more than fits into memory. `sent` is told how many bytes were sent
-        so far; after a failure it begins again at 0.
+        A path is read as it is sent, so it may name more than fits into memory; what was uploaded before is only named.
+        `sent` is told how many bytes were sent so far; after a failure it begins again at 0.
         """
         params = said(title=title, wait="searchable" if wait else None)
-        if size_of(content) > LARGE_BYTES:
-            stored = self.upload(content, sent=sent)
-            params["object_sha256"] = stored.sha256
+        if not isinstance(content, StoredObject) and size_of(content) > LARGE_BYTES:
+            content = self.upload(content, sent=sent)
+        if isinstance(content, StoredObject):
+            params["object_sha256"] = content.sha256
             content = b""
         where, headers = _document(collection_id, document_id), {"content-type": media_type}
         document = read(Document, self._put(where, content, sent, params=params, headers=headers))
@@ -54,6 +55,10 @@ class Documents:
         An object that no document names is deleted after a while.
         """
         return read(StoredObject, self._put("/v1/objects", content, sent))
+
+    def object(self, sha256: str) -> StoredObject:
+        """What was uploaded before; raises Problem when it is not there, or not one's own."""
+        return read(StoredObject, self._http.json("GET", path("objects", sha256)))
 
     def _put(
         self,
