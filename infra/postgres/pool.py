@@ -20,9 +20,13 @@ Connection = AsyncConnection[Row]
 Pool = AsyncConnectionPool[Connection]
 
 
-def conninfo(settings: Settings, role: Role) -> str:
-    """The connection string of a role; it holds a secret, so it is never logged."""
+def conninfo(settings: Settings, role: Role, *, schema: str = "views") -> str:
+    """The connection string of a role; it holds a secret, so it is never logged.
+
+    The folds name their tables without a schema: `schema` is where the role `views` finds them.
+    """
     return make_conninfo(
+        options=f"-c search_path={schema}" if role == "views" else None,
         host=settings.postgres_host,
         port=settings.postgres_port,
         dbname=settings.postgres_database,

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import ConsumerRecord
 
@@ -10,14 +10,26 @@ from infra.kafka.records import Received, Record
 from schemas.codec import Codec
 from schemas.errors import Undecodable
 from schemas.event import Event
-from streams.dead_letters import Burial
 from topics.catalogue import Topic
+
+
+class Graves(Protocol):
+    """What becomes of records that cannot be read: `Burial`, or nothing more, when they are dead letters already."""
+
+    async def bury(self, record: Record, reason: str) -> None:
+        """A record that cannot be read, or folded."""
+
+    def count(self, record: Record) -> None:
+        """One more in a row that cannot be read."""
+
+    def readable(self, topic: str) -> None:
+        """The row ends."""
 
 
 class Decoding:
     """Reads the records of kept topics; the rule of dead letters in a row is Burial's."""
 
-    def __init__(self, topics: Sequence[Topic], codec: Codec, burial: Burial) -> None:
+    def __init__(self, topics: Sequence[Topic], codec: Codec, burial: Graves) -> None:
         self._topics = {topic.name: topic for topic in topics}
         self._codec, self._burial = codec, burial
 

@@ -100,7 +100,7 @@ def statement(rule: Rule, columns: list[str]) -> sql.Composed:
     """The upsert of one rule: a row changes only when a record that counts more than the noted one comes."""
     named = {column: sql.Identifier(column) for column in columns}
     return sql.SQL(
-        "insert into views.{table} as kept ({columns}) values ({values}) on conflict ({key}) do update set {written} "
+        "insert into {table} as kept ({columns}) values ({values}) on conflict ({key}) do update set {written} "
         "where kept.{decided} is null or excluded.{decided} {counts_more} kept.{decided}"
     ).format(
         table=sql.Identifier(rule.table),

@@ -20,9 +20,9 @@ Row = dict[str, Any]
 CODES_OF_STRANGERS = frozenset(("unknown-collection", "not-allowed"))  # told to the sender only, on the topic
 
 KNOWN = """select collection_id, document_id, coalesce(last_offset, -1), positions, source_version
-  from views.documents join unnest(%s::text[], %s::text[]) asked (collection_id, document_id)
+  from documents join unnest(%s::text[], %s::text[]) asked (collection_id, document_id)
   using (collection_id, document_id)"""
-TOLD = """insert into views.documents as kept
+TOLD = """insert into documents as kept
   (collection_id, document_id, told_version, told_offset, told_at, outcome, stage, code, reason, passages, live_version,
    objects_at)
   values (%(collection_id)s, %(document_id)s, %(version)s, %(offset)s, %(at)s, %(outcome)s, %(stage)s, %(code)s,
@@ -34,7 +34,7 @@ TOLD = """insert into views.documents as kept
    objects_at = excluded.objects_at
   where kept.told_version is null or excluded.told_version > kept.told_version
    or excluded.told_version = kept.told_version and excluded.told_offset > kept.told_offset"""
-REFUSED = """insert into views.documents as kept
+REFUSED = """insert into documents as kept
   (collection_id, document_id, refused_offset, refused_at, refused_code, refused_reason)
   values (%(collection_id)s, %(document_id)s, %(offset)s, %(at)s, %(code)s, %(reason)s)
   on conflict (collection_id, document_id) do update set refused_offset = excluded.refused_offset,
@@ -131,7 +131,7 @@ async def _write(db: Connection, rows: Iterable[Row]) -> None:
         for columns, many in alike.items():
             sets = ", ".join(f"{column} = excluded.{column}" for column in columns[2:])
             query = (
-                f"insert into views.documents ({', '.join(columns)}) values ({', '.join(f'%({c})s' for c in columns)}) "
+                f"insert into documents ({', '.join(columns)}) values ({', '.join(f'%({c})s' for c in columns)}) "
                 f"on conflict (collection_id, document_id) do update set {sets}"
             )
             await cursor.executemany(query.encode(), many)

@@ -15,7 +15,7 @@ from schemas.turns import TurnRequested, TurnStopRequested
 
 # One record may come twice, and of two records of one turn the first on its partition counts.
 TURN = """
-insert into views.turns as kept (turn_id, conversation_id, user_id, asked_at, deadline, model, question,
+insert into turns as kept (turn_id, conversation_id, user_id, asked_at, deadline, model, question,
   question_sha256, parent_turn_id, "partition", "offset")
 values (%(turn_id)s, %(conversation_id)s, %(user_id)s, %(asked_at)s, %(deadline)s, %(model)s, %(question)s,
   %(question_sha256)s, %(parent_turn_id)s, %(partition)s, %(offset)s)
@@ -25,29 +25,29 @@ on conflict (turn_id) do update set conversation_id = excluded.conversation_id, 
   "partition" = excluded."partition", "offset" = excluded."offset"
 where excluded."offset" < kept."offset\""""
 TURNED = """
-insert into views.conversations as kept (conversation_id, user_id, turned_at)
+insert into conversations as kept (conversation_id, user_id, turned_at)
 values (%(conversation_id)s, %(user_id)s, %(asked_at)s)
 on conflict (conversation_id) do update set turned_at = greatest(kept.turned_at, excluded.turned_at)
 where kept.turned_at is null or kept.turned_at < excluded.turned_at"""
 STARTED = """
-insert into views.conversations as kept (conversation_id, user_id, started_at, started_offset, title)
+insert into conversations as kept (conversation_id, user_id, started_at, started_offset, title)
 values (%(conversation_id)s, %(user_id)s, %(at)s, %(offset)s, %(title)s)
 on conflict (conversation_id) do update set user_id = excluded.user_id, started_at = excluded.started_at,
   started_offset = excluded.started_offset, title = excluded.title
 where kept.started_offset is null or excluded.started_offset < kept.started_offset"""
 DELETED = """
-insert into views.conversations as kept (conversation_id, user_id, deleted_at, deleted_offset)
+insert into conversations as kept (conversation_id, user_id, deleted_at, deleted_offset)
 values (%(conversation_id)s, %(user_id)s, %(at)s, %(offset)s)
 on conflict (conversation_id) do update set deleted_at = excluded.deleted_at, deleted_offset = excluded.deleted_offset
 where kept.deleted_offset is null or excluded.deleted_offset < kept.deleted_offset"""
 STOP = """
-insert into views.stops as kept (turn_id, user_id, reason, requested_at, "offset")
+insert into stops as kept (turn_id, user_id, reason, requested_at, "offset")
 values (%(turn_id)s, %(user_id)s, %(reason)s, %(at)s, %(offset)s)
 on conflict (turn_id) do update set user_id = excluded.user_id, reason = excluded.reason,
   requested_at = excluded.requested_at, "offset" = excluded."offset"
 where excluded."offset" < kept."offset\""""
 ANSWER = """
-insert into views.answers as kept (turn_id, conversation_id, attempt, seq, status, reason, parent_turn_id, "text",
+insert into answers as kept (turn_id, conversation_id, attempt, seq, status, reason, parent_turn_id, "text",
   text_sha256, length, citations, passages, retrieved, events, model, provider, provider_model, prompt_tokens,
   completion_tokens, pieces, timings, recorded_at, "partition", "offset")
 values (%(turn_id)s, %(conversation_id)s, %(attempt)s, %(seq)s, %(status)s, %(reason)s, %(parent_turn_id)s, %(text)s,
@@ -63,15 +63,6 @@ on conflict (turn_id) do update set conversation_id = excluded.conversation_id, 
   completion_tokens = excluded.completion_tokens, pieces = excluded.pieces, timings = excluded.timings,
   recorded_at = excluded.recorded_at, "partition" = excluded."partition", "offset" = excluded."offset"
 where excluded."offset" < kept."offset\""""
-# The sealed bytes are in the log and in the view now; the marks of the seal stay for ever.
-DROP_SEALED = """
-update state.turns set value = null, headers = null where turn_id = any(%s) and value is not null"""
-# Whoever asked for a stop may have died before it could say so; where it is known already this changes nothing.
-STOP_TURN = "select app.stop_turn(%(turn_id)s, %(conversation_id)s, %(user_id)s)"
-STOP_ALL = """
-select app.stop_turn(turn_id, %(conversation_id)s, %(user_id)s)
-from app.open_turns(%(conversation_id)s, %(user_id)s) turn_id"""
-RELEASE = "select app.release_turns(%s)"
 
 
 async def fold_turns(db: Connection, received: Sequence[Received[TurnRequested]]) -> None:
@@ -83,26 +74,22 @@ async def fold_turns(db: Connection, received: Sequence[Received[TurnRequested]]
 
 
 async def fold_stops(db: Connection, received: Sequence[Received[TurnStopRequested]]) -> None:
-    """Folds `turn-stops`; in the same transaction the turn's worker hears of it."""
+    """Folds `turn-stops`."""
     rows = [vars(r.event) | {"at": moment(r.event.occurred_at), "offset": r.offset} for r in received]
     async with db.cursor() as cursor:
         await cursor.executemany(STOP.encode(), rows)
-        await cursor.executemany(STOP_TURN, rows)
 
 
 async def fold_answers(db: Connection, received: Sequence[Received[AnswerRecorded]]) -> None:
-    """Folds `answers`; what was kept for them elsewhere is given up in the same transaction."""
-    turn_ids = [record.event.turn_id for record in received]
+    """Folds `answers`: of a turn the first record."""
     async with db.cursor() as cursor:
         await cursor.executemany(ANSWER.encode(), [_answer(record) for record in received])
-        await cursor.execute(DROP_SEALED, [turn_ids])
-        await cursor.execute(RELEASE, [turn_ids])
 
 
 async def fold_conversations(
     db: Connection, received: Sequence[Received[ConversationStarted | ConversationDeleted]]
 ) -> None:
-    """Folds `conversation-changes`; a deleted conversation stays as a tombstone, and what runs in it is stopped."""
+    """Folds `conversation-changes`; a deleted conversation stays as a tombstone."""
     async with db.cursor() as cursor:
         for record in received:
             event = record.event
@@ -116,7 +103,6 @@ async def fold_conversations(
                 await cursor.execute(STARTED.encode(), row | {"title": event.title.inline if event.title else None})
             else:
                 await cursor.execute(DELETED.encode(), row)
-                await cursor.execute(STOP_ALL, row)
 
 
 def _turn(record: Received[TurnRequested]) -> dict[str, Any]:

@@ -14,11 +14,16 @@ async def known_offsets(db: Connection, topics: tuple[Topic, ...], ids: dict[str
     """Where to go on, per partition; raises Invalid when a topic is another than the one that was folded."""
     for topic in topics:
         await db.execute(
-            "insert into views.offsets (topic, partition, next_offset, topic_id) "
+            "insert into offsets (topic, partition, next_offset, topic_id) "
             "select %s, n, 0, %s from generate_series(0, %s) n on conflict do nothing",
             [topic.name, ids[topic.name], topic.partitions - 1],
         )
-    rows = await db.execute("select topic, partition, next_offset, topic_id from views.offsets")
+    return await folded_offsets(db, ids)
+
+
+async def folded_offsets(db: Connection, ids: dict[str, str]) -> Offsets:
+    """How far some topics are folded; raises Invalid when one is another than the one that was folded."""
+    rows = await db.execute("select topic, partition, next_offset, topic_id from offsets")
     found: Offsets = {}
     async for name, partition, next_offset, topic_id in rows:
         if name in ids and topic_id != ids[name]:
@@ -35,7 +40,7 @@ async def move_offsets(db: Connection, ids: dict[str, str], was: Offsets, moved:
     """Compare-and-set on every offset of a batch; raises Fenced when another worker was faster."""
     rows = [(topic, partition, was[topic, partition], to, ids[topic]) for (topic, partition), to in moved.items()]
     done = await db.execute(
-        "update views.offsets o set next_offset = n.next from "
+        "update offsets o set next_offset = n.next from "
         "unnest(%s::text[], %s::int[], %s::bigint[], %s::bigint[], %s::text[]) n(topic, partition, was, next, id) "
         "where o.topic = n.topic and o.partition = n.partition and o.next_offset = n.was and o.topic_id = n.id",
         [list(column) for column in zip(*rows, strict=True)],

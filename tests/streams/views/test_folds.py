@@ -34,6 +34,8 @@ async def fold(db: Connection, batch: list[Received[Event]]) -> None:
     for one in FOLDS:
         if mine := [record for record in batch if record.topic == one.topic.name]:
             await one.fold(db, mine)
+            if one.tell is not None:
+                await one.tell(db, mine)
 
 
 async def tables(db: Connection, batches: list[list[Received[Event]]]) -> dict[str, list[Any]]:
