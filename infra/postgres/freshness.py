@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import psycopg
@@ -112,10 +112,11 @@ class Freshness:
 
 async def end_offsets(settings: Settings, topics: Iterable[Topic]) -> Offsets:
     """The end of each partition now; waits for the broker."""
-    return await until_available("kafka", lambda: _end_offsets(settings, list(topics)))
+    return await until_available("kafka", lambda: ends_now(settings, list(topics)))
 
 
-async def _end_offsets(settings: Settings, topics: list[Topic]) -> Offsets:
+async def ends_now(settings: Settings, topics: Sequence[Topic]) -> Offsets:
+    """The same; raises Unavailable while the broker is away."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
     try:
         await consumer.start()

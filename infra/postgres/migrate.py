@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from infra.postgres.pool import conninfo
 from infra.settings import Role, Settings
 
+MIGRATING = 7421  # the advisory lock of whoever changes the tables
 ROLES: tuple[Role, ...] = ("owner", "api", "chat", "documents", "views")
 
 
@@ -69,7 +70,7 @@ def _database(db: psycopg.Connection, settings: Settings) -> bool:
 
 def _apply(owner: psycopg.Connection) -> list[str]:
     with owner.transaction():
-        owner.execute("select pg_advisory_xact_lock(7421)")  # two provisioners at once: one after the other
+        owner.execute("select pg_advisory_xact_lock(%s)", [MIGRATING])  # two provisioners at once: one after the other
         owner.execute(
             "create table if not exists public.migrations (name text primary key, applied_at timestamptz default now())"
         )

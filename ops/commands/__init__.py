@@ -5,7 +5,7 @@ Modules here say what a command takes; what does the work is imported when one r
 
 import typer
 
-from ops.commands import index
+from ops.commands import index, views
 from ops.commands.down import down
 from ops.commands.replay import replay
 from ops.commands.up import up
@@ -17,3 +17,4 @@ def plug(app: typer.Typer) -> None:
     for command in (up, down, replay, verify):
         app.command(rich_help_panel="Operators")(command)
     app.add_typer(index.app, name="index", rich_help_panel="Operators")
+    app.add_typer(views.app, name="views", rich_help_panel="Operators")

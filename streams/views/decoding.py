@@ -16,13 +16,13 @@ from topics.catalogue import Topic
 class Graves(Protocol):
     """What becomes of records that cannot be read: `Burial`, or nothing more, when they are dead letters already."""
 
-    async def bury(self, record: Record, reason: str) -> None:
+    async def bury(self, record: Record, reason: str, /) -> None:
         """A record that cannot be read, or folded."""
 
-    def count(self, record: Record) -> None:
+    def count(self, record: Record, /) -> None:
         """One more in a row that cannot be read."""
 
-    def readable(self, topic: str) -> None:
+    def readable(self, topic: str, /) -> None:
         """The row ends."""
 
 
