@@ -1,4 +1,4 @@
-"""views_next -> views: in one transaction, while the live worker waits before its next batch."""
+"""Puts `views_next` in the place of `views`: in one transaction, while the live worker waits before its next batch."""
 
 import asyncio
 import time
