@@ -1,6 +1,7 @@
 """The streams of the last 24 h: dense, in order, and saying what the record says."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +84,11 @@ class Streams:
                 self.dense.fail(place, says)
         elif isinstance(event, AnswerEnded):
             stream.ended = event
+
+    def endless(self, records: Iterable[AnswerRecorded]) -> bool:
+        """Whether a stream of one of these records has no end yet."""
+        streams = (self._streams.get((record.turn_id, record.attempt)) for record in records)
+        return any(stream is not None and not stream.broken and stream.ended is None for stream in streams)
 
     def judge(self, record: AnswerRecorded, partition: int, place: str, since: int) -> None:
         """Compares the sealed attempt with its record; what retention may have taken is not judged."""

@@ -1,5 +1,6 @@
 """Reads the whole log once, from its end backwards in cause: what comes of something is read before it."""
 
+import asyncio
 import hashlib
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from audit.verify.checks import Check, Report
 from audit.verify.history import Collections, Documents
 from audit.verify.shown import Shown
 from audit.verify.streams import Streams, sha256_of
-from infra.kafka.log import Log
+from infra.kafka.log import Log, Span
 from infra.kafka.records import Record
 from schemas.access import CollectionCreated, CollectionDeleted, CollectionReadersChanged
 from schemas.answers import (
@@ -44,12 +45,14 @@ from topics.catalogue import (
 
 LIVE_MS = 24 * 3600 * 1000
 GRACE_MS = 15 * 60 * 1000  # how long after its deadline a turn may have no record: a server may be away that long
-# A turn's stream ends after its record, which comes after its request: read in this order, a log that grows meanwhile
-# never shows an effect without its cause.
+# What comes of something is read before it, so that a log that grows meanwhile shows no effect without its cause. Only
+# the end of a stream comes after the record: it is looked for again.
 ORDER = (
     ANSWERS_LIVE, ANSWERS, TURNS, TURN_STOPS, CONVERSATION_CHANGES, DOCUMENT_STATUS, DOCUMENTS, ACCESS_CHANGES,
     AUDIT_ACCESSES, DEAD_LETTERS,
 )  # fmt: skip
+END_TRIES = 3
+NEW_MS = 60_000
 Heard = Callable[[str, int], None]
 
 
@@ -84,12 +87,14 @@ class Verify:
         self._unread: Counter[tuple[str, int]] = Counter()
         self._ids: dict[tuple[str, int], str] = {}
         self._dead = 0
+        self._live: dict[int, int] = {}  # up to where `answers-live` was read
 
     async def run(self) -> Report:
         """Raises Unavailable while the broker is away; a registry that is away is told in the report."""
         begun, now = time.monotonic(), now_ms()
         for topic in ORDER:
             await self._topic(topic)
+        await self._ends(now)
         await self._schemas()
         open_turns = self._judge(now)
         notes = [f"{open_turns} turns are not answered yet, and have time left"] if open_turns else []
@@ -110,9 +115,26 @@ class Verify:
         if topic is ANSWERS_LIVE:
             for span in spans:
                 self._streams.begin(span.partition, span.start)
+        await self._read(spans, topic)
+
+    async def _ends(self, now: int) -> None:
+        """Reads on until streams whose records are new have their ends, for some seconds."""
+        for _ in range(END_TRIES):
+            spans = [
+                replace(one, start=self._live.get(one.partition, 0)) for one in await self._log.spans(ANSWERS_LIVE)
+            ]
+            await self._read(spans, ANSWERS_LIVE)
+            new = (one.record for one in self._recorded.values() if one.record.occurred_at > now - NEW_MS)
+            if not self._streams.endless(new):
+                return
+            await asyncio.sleep(1)
+
+    async def _read(self, spans: list[Span], topic: Topic) -> None:
         async for records in self._log.read(spans):
             for record in records:
                 await self._record(record, topic)
+        if topic is ANSWERS_LIVE:
+            self._live |= {span.partition: span.end for span in spans}
 
     async def _record(self, record: Record, topic: Topic) -> None:
         place = f"{topic.name}/{record.partition}:{record.offset}"

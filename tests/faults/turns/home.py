@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from audit.verify.verify import Verify
+from infra.kafka.log import Log
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
 from infra.postgres.freshness import Freshness
@@ -149,11 +151,15 @@ class Home:
         return {turn_id: (attempt, status, text) for turn_id, attempt, status, text in rows}
 
     async def wrong(self, readers: Sequence[Reader], statuses: Sequence[str] = ("completed",)) -> list[str]:
-        """What breaks a promise: not exactly one record, a view or a reader that differs from it, words missing."""
+        """What breaks a promise: not exactly one record, a view or a reader that differs from it, words missing; and
+        whatever `turnlog verify` says of the whole log.
+        """
         turn_ids = {reader.turn_id for reader in readers}
         await until(lambda: self.viewed(turn_ids).keys() == turn_ids, 90, "the views do not have all records")
         records, viewed = await self.records(), self.viewed(turn_ids)
-        return [
+        report = await Verify(Log(self.settings), self.codec, self.codec._registry).run()
+        unverified = [f"{one.place}: {one.says}" for check in report.checks for one in check.failures]
+        return unverified + [
             f"{reader.turn_id}: {problem}"
             for reader in readers
             for problem in self._problems(reader, records[reader.turn_id], viewed[reader.turn_id], statuses)
