@@ -125,9 +125,22 @@ def plain(value: Any) -> Any:
     kind = type(value)
     if kind is list:
         return [plain(item) for item in value]
-    if is_dataclass(kind):
-        return {name: plain(getattr(value, name)) for name in _names(kind)}
-    return value
+    holding = _holding(kind)  # type: ignore[arg-type] # a type is hashable
+    if holding is None:
+        return value
+    made = vars(value).copy()
+    for name in holding:
+        made[name] = plain(made[name])
+    return made
+
+
+@cache
+def _holding(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass that may hold others; None: it is none."""
+    if not is_dataclass(kind):
+        return None
+    hints = get_type_hints(kind)
+    return tuple(name for name in _names(kind) if _nested(hints[name]))
 
 
 @cache

@@ -2,8 +2,9 @@
 
 import asyncio
 import tracemalloc
+import uuid
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 
 from schemas.all import EVENTS
 from schemas.answers import AnswerExtended
-from schemas.codec import FRAME, Codec, Encoded
+from schemas.codec import FRAME, Codec, Encoded, plain
 from schemas.documents import DocumentPublished, DocumentRetracted
 from schemas.errors import Undecodable
-from schemas.event import Event
+from schemas.event import Event, now_ms, uuid7
 from schemas.turns import TurnRequested
 from schemas.versions import Json, latest
 from tests.examples import bytes_of, example, versions
@@ -143,3 +144,20 @@ def test_a_field_that_does_not_fit_is_refused_when_written(wrong: dict[str, Any]
     event = replace(example(AnswerExtended), **wrong)
     with pytest.raises((TypeError, ValueError, OverflowError)):
         Codec(Registered()).encode("any", event)
+
+
+def test_a_uuid7_has_its_version_its_variant_and_the_millisecond_it_was_made_in() -> None:
+    before = now_ms()
+    made = [uuid.UUID(uuid7()) for _ in range(1000)]
+    assert {(each.version, each.variant) for each in made} == {(7, uuid.RFC_4122)}
+    assert all(before <= each.int >> 80 <= now_ms() for each in made)
+    assert len(set(made)) == len(made)
+    assert {str(each)[19] for each in made} == set("89ab")
+
+
+@relaxed
+@given(st.sampled_from(EVERY).flatmap(values))
+def test_plain_is_dicts_and_lists_all_the_way_down_and_leaves_the_event_as_it_was(event: Event) -> None:
+    before = repr(event)
+    assert plain(event) == asdict(event)
+    assert repr(event) == before
