@@ -57,10 +57,14 @@ class Problem(TurnlogError):
 
 
 CURES = {
+    400: "Correct that; `--help` of the command has examples.",
     401: "Give a working key: set TURNLOG_KEY, or --key. Beside a local run it lies in .turnlog/key.",
     403: "Ask for a key with the scope that this needs.",
     404: "It does not exist, or this key may not see it.",
+    409: "See what is there, or take another name.",
     413: "Send less at once, or split the document.",
+    415: "Say what it is: --type; text, Markdown, HTML and PDF can be read.",
+    422: "Correct that; `--help` of the command has examples.",
     429: "Wait a little, or ask for higher limits of this key.",
     503: "Try again in a moment; `turnlog status` says what is not ready.",
 }

@@ -10,6 +10,7 @@ from turnlog import Problem, Turnlog, Unreachable
 from turnlog.connection import Connection
 from turnlog.errors import NoKey, TurnlogError
 from turnlog.model import Turn
+from turnlog.seen import Seen
 
 PENDING = Reply(202, b'{"type": "urn:turnlog:pending"}', "application/problem+json", {"retry-after": "0"})
 
@@ -42,6 +43,16 @@ def test_what_was_written_is_seen_by_the_reads_after_it() -> None:
         client.start_conversation()
         assert client.turn("t1") == Turn(turn_id="t1", conversation_id="c1")
     assert [request.headers.get("x-turnlog-after") for request in server.asked] == [None, "turns/3:7", "turns/3:7"]
+
+
+def test_of_writes_side_by_side_none_hides_another() -> None:
+    seen = Seen()
+    for told in ("turns/3:7", "documents/0:5,turns/3:6", "", "turns/4:1"):
+        seen.take(told)
+    assert str(seen) == "documents/0:5,turns/3:7,turns/4:1"
+    for partition in range(40):
+        seen.take(f"documents/{partition}:9")
+    assert str(seen).split(",") == [f"documents/{partition}:9" for partition in range(24, 40)]
 
 
 def test_an_upload_that_is_tried_again_is_sent_whole() -> None:

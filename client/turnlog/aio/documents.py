@@ -80,6 +80,9 @@ class AsyncDocuments:
         """Waits until a document can be found, or has failed; raises TurnlogError after 15 minutes."""
         deadline = time.monotonic() + INDEXED_SECONDS
         while document.state == "queued":
+            document = await self.document(document.collection_id, document.document_id)
+            if document.state != "queued":
+                break
             if time.monotonic() > deadline:
                 waits = f"it waits for {document.waiting_for}" if document.waiting_for else "others are before it"
                 raise TurnlogError(
@@ -87,7 +90,6 @@ class AsyncDocuments:
                     "It will be: look with `turnlog documents show`.",
                 )
             await sleep(POLL_SECONDS)
-            document = await self.document(document.collection_id, document.document_id)
         return document
 
     async def document(self, collection_id: str, document_id: str) -> Document:

@@ -9,6 +9,7 @@ import typer
 
 from turnlog import Turnlog
 from turnlog.commands.answering import Plain, Shown, Silent, StopsOnInterrupt, cited, show_sources, told
+from turnlog.commands.quiet_keys import quiet_keys
 from turnlog.commands.terminal import (
     Json,
     Key,
@@ -146,12 +147,13 @@ class Talk:
     def _follow(self, turn: Turn) -> None:
         answer, shown = Answer(), self._shown()
         self._last = turn, answer
-        try:
-            for item in self._server.events(turn.turn_id):
-                answer.take(item)
-                shown.take(item)
-        finally:
-            shown.close()
+        with quiet_keys():
+            try:
+                for item in self._server.events(turn.turn_id):
+                    answer.take(item)
+                    shown.take(item)
+            finally:
+                shown.close()
         self.failed |= answer.ended is None or answer.ended.status == "failed"
         if self._json:
             say_json(told(turn, answer), line=True)

@@ -81,6 +81,9 @@ class Documents:
         """Waits until a document can be found, or has failed; raises TurnlogError after 15 minutes."""
         deadline = time.monotonic() + INDEXED_SECONDS
         while document.state == "queued":
+            document = self.document(document.collection_id, document.document_id)
+            if document.state != "queued":
+                break
             if time.monotonic() > deadline:
                 waits = f"it waits for {document.waiting_for}" if document.waiting_for else "others are before it"
                 raise TurnlogError(
@@ -88,7 +91,6 @@ class Documents:
                     "It will be: look with `turnlog documents show`.",
                 )
             sleep(POLL_SECONDS)
-            document = self.document(document.collection_id, document.document_id)
         return document
 
     def document(self, collection_id: str, document_id: str) -> Document:

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import sleep
 from typing import Any
 
@@ -16,6 +16,7 @@ from turnlog.connection import Connection, is_local
 from turnlog.errors import Problem, TurnlogError, Unreachable
 from turnlog.paths import said
 from turnlog.retry import asked_pause_seconds, passes, pause_seconds, pending, unreachable
+from turnlog.seen import Seen
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # also the longest silence of a stream: the server pings every 10 s
@@ -27,12 +28,12 @@ POSITION, AFTER = "x-turnlog-position", "x-turnlog-after"
 class Http:
     """One connection pool to one server. Every request that is sent through it may be sent twice.
 
-    `after` is where the last write lies on the server's log: a `fresh` request waits until it can see it.
+    `after` is where the last writes lie on the server's log: a `fresh` request waits until it can see them.
     """
 
     pool: httpx.Client
     give_up_seconds: float
-    after: str = ""
+    after: Seen = field(default_factory=Seen)
 
     @classmethod
     @contextmanager
@@ -74,8 +75,8 @@ class Http:
 
     def json(self, method: str, path: str, *, fresh: bool = False, **request: Any) -> Any:
         """The answer's JSON, None when it has no body; raises Problem, Unreachable, or that it is no Turnlog."""
-        if fresh and self.after:
-            request["headers"] = {**request.get("headers", {}), AFTER: self.after}
+        if fresh and (places := str(self.after)):
+            request["headers"] = {**request.get("headers", {}), AFTER: places}
         answer = self.send(method, path, **request)
         try:
             return answer.json() if answer.content else None
@@ -97,7 +98,7 @@ class Http:
                 pause = pause_seconds(tried)
             else:
                 if answer.is_success and not pending(answer):
-                    self.after = answer.headers.get(POSITION, self.after)
+                    self.after.take(answer.headers.get(POSITION, ""))
                     return answer
                 failure = Problem.of(answer)
                 pause = max(pause_seconds(tried), asked_pause_seconds(answer))
