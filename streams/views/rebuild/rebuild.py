@@ -55,6 +55,11 @@ async def rebuild(settings: Settings, *, check: bool = False, accept: bool = Fal
             finally:
                 if not owner.closed:
                     await drop(owner, NEXT)
+    except psycopg.errors.LockNotAvailable as exc:
+        raise Invalid(
+            "somebody holds the views in a transaction that does not end: `pg_stat_activity` shows whose it is. "
+            "The views are as they were; start again when it is over"
+        ) from exc
     except psycopg.OperationalError as exc:
         raise Unavailable("postgres", str(exc).partition("\n")[0]) from exc
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as exc:

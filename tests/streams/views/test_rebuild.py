@@ -11,10 +11,12 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from infra.access import record_key
 from infra.postgres.freshness import Freshness, end_offsets
 from infra.postgres.pool import conninfo
 from infra.settings import Settings
 from ops.views import with_owner
+from schemas.access import KeyCreated
 from schemas.codec import Encoded
 from schemas.errors import Invalid
 from schemas.turns import TurnStopRequested
@@ -169,10 +171,21 @@ async def test_a_run_that_is_stopped_takes_its_tables_with_it(house: House) -> N
 async def test_dead_letters_are_passed_over_and_state_is_not_touched(house: House) -> None:
     settings = house.settings
     await house.publisher.publish_bytes(ACCESS_CHANGES, "user:x", Encoded(b"garbage", [("type", b"UserCreated")]))
+    too_many = KeyCreated(
+        key_id="0" * 16,
+        user_id="x",
+        name="x",
+        secret_sha256="",
+        scopes=[],
+        created_by="test",
+        requests_per_minute=2**40,
+    )
+    await house.publisher.publish(ACCESS_CHANGES, record_key(too_many), too_many)
     stop = TurnStopRequested(turn_id="t", conversation_id="c", user_id="anna", reason="user")
     await house.tell(TURN_STOPS, "c", stop)
     await until_folded(settings)
     letters = len(await all_of(settings, DEAD_LETTERS))
+    assert letters == 2
     look(settings, "delete from state.turns where turn_id = 't'")
     report = await rebuild(settings)
     assert (report.switched, report.skipped) == (True, letters)
