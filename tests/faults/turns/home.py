@@ -155,7 +155,11 @@ class Home:
         whatever `turnlog verify` says of the whole log.
         """
         turn_ids = {reader.turn_id for reader in readers}
-        await until(lambda: self.viewed(turn_ids).keys() == turn_ids, 90, "the views do not have all records")
+        try:
+            await until(lambda: self.viewed(turn_ids).keys() == turn_ids, 90)
+        except AssertionError:
+            said = self.processes.output("views")[-2000:]
+            raise AssertionError(f"the views do not have all records; their log ends\n{said}") from None
         records, viewed = await self.records(), self.viewed(turn_ids)
         report = await Verify(Log(self.settings), self.codec, self.codec._registry).run()
         unverified = [f"{one.place}: {one.says}" for check in report.checks for one in check.failures]
