@@ -34,6 +34,8 @@ Try:
 Exit codes: 0 done, 1 it failed, 2 used wrongly, 3 no answer from the server, 4 not allowed, 130 stopped with Ctrl-C.
 """
 
+OPERATORS = ("up", "down", "replay", "verify", "views", "index")  # plugged in where the server is installed
+
 app = typer.Typer(
     help=HELP, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -68,10 +70,24 @@ def options(
 options.__doc__ = HELP
 
 
+def elsewhere(name: str) -> None:
+    """Adds a command that only says where the real one is: it reads the servers themselves, and comes with them."""
+
+    @app.command(name, hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def say_where() -> None:
+        raise TurnlogError(
+            f"`turnlog {name}` is an operator's command: it needs the servers themselves, and only the client is here.",
+            "Run it where the server is installed. Auditors elsewhere ask GET /v1/audit/..., with a key for it.",
+        )
+
+
 def main() -> None:
     """Runs a command; exits with its code."""
-    for plugged in entry_points(group="turnlog.commands"):
-        plugged.load()(app)
+    plugged = entry_points(group="turnlog.commands")
+    for plug in plugged:
+        plug.load()(app)
+    for name in () if plugged else OPERATORS:
+        elsewhere(name)
     try:
         app(prog_name="turnlog")
     except TurnlogError as problem:

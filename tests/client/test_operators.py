@@ -1,0 +1,26 @@
+"""The operator's commands where only the client is installed: they say where they are."""
+
+import subprocess
+import sys
+
+from ops.commands import plug
+from turnlog.main import OPERATORS, app
+
+ALONE = "import turnlog.main as it; it.entry_points = lambda group: (); it.main()"
+
+
+def test_a_command_that_is_not_here_says_where_it_is() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, "replay", "--turn", "x"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "`turnlog replay` is an operator's command" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_all_that_are_plugged_in_are_known() -> None:
+    before = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    groups = {group.name for group in app.registered_groups}
+    plug(app)
+    after = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert (after - before) | ({str(group.name) for group in app.registered_groups} - groups) == set(OPERATORS)
