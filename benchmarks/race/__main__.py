@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.figures import keep, percentile, table
 from benchmarks.installation import installation
-from benchmarks.race import cut, peers
+from benchmarks.race import cut, peers, stages
 from benchmarks.race.load import SCHEDULE, Load, run
 from benchmarks.race.processes import started
 from benchmarks.race.subject import Subject
@@ -29,13 +29,15 @@ PEERS: dict[str, Start] = {
     "openwebui": peers.openwebui,
 }
 SATURATED = 150
+STAGED = (1, 10)  # clients
 WARM_UP_CLIENTS, WARM_UP_SECONDS = 10, 6
 
 
-async def race(target: Target, upstream: Subject, folder: Path, given: argparse.Namespace) -> tuple[Rows, Rows]:
-    """Starts the peers, measures everybody, cuts readers of everybody."""
+async def race(target: Target, upstream: Subject, folder: Path, given: argparse.Namespace) -> dict[str, Rows]:
+    """Starts the peers, measures everybody, looks where our own time goes, cuts readers of everybody."""
+    target = await target.with_own_key()
     async with AsyncExitStack() as stack:
-        subjects = [upstream, turnlog(await target.with_own_key())]
+        subjects = [upstream, turnlog(target)]
         for name in given.peers:
             try:
                 subjects.append(await stack.enter_async_context(PEERS[name](upstream.url, folder)))
@@ -48,7 +50,9 @@ async def race(target: Target, upstream: Subject, folder: Path, given: argparse.
             rows += await measure(subjects, upstream, clients, given)
         if given.saturated:
             rows += await measure(subjects[:2], upstream, SATURATED, given)
-        return rows, await cut.measure(subjects, upstream.url) if given.cut else []
+        spent = [row for clients in STAGED for row in await stages.measure(target, subjects[1], clients, given.seconds)]
+        readers = await cut.measure(subjects, upstream.url) if given.cut else []
+        return {"": rows, "Our time to the first token": spent, "Readers cut in mid-stream": readers}
 
 
 async def measure(subjects: Sequence[Subject], upstream: Subject, clients: int, given: argparse.Namespace) -> Rows:
@@ -123,10 +127,11 @@ def main() -> None:
         folder = Path(name)
         with mock(folder) as upstream:
             with installation(None, {"TURNLOG_MODELS_FILE": str(models_file(upstream.url, folder))}) as target:
-                rows, readers = asyncio.run(race(target, upstream, folder, given))
-    if readers:
-        table("Readers cut in mid-stream", readers)
-    print(f"  kept in {keep(given.keep, [*rows, *readers])}", flush=True)
+                said = asyncio.run(race(target, upstream, folder, given))
+    for title, rows in said.items():
+        if title:
+            table(title, rows)
+    print(f"  kept in {keep(given.keep, [row for rows in said.values() for row in rows])}", flush=True)
 
 
 if __name__ == "__main__":
