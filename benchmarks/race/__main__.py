@@ -129,7 +129,7 @@ def main() -> None:
             with installation(None, {"TURNLOG_MODELS_FILE": str(models_file(upstream.url, folder))}) as target:
                 said = asyncio.run(race(target, upstream, folder, given))
     for title, rows in said.items():
-        if title:
+        if title and rows:
             table(title, rows)
     print(f"  kept in {keep(given.keep, [row for rows in said.values() for row in rows])}", flush=True)
 

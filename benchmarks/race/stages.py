@@ -29,7 +29,9 @@ class Heard:
 async def measure(target: Target, subject: Subject, clients: int, seconds: float) -> list[dict[str, Any]]:
     """A row a stage, in flow order."""
     end = time.perf_counter() + seconds
-    heard = [each for many in await asyncio.gather(*(_ask(subject, end) for _ in range(clients))) for each in many]
+    length = SCHEDULE.count * SCHEDULE.apart_ms / 1000  # they begin one after another, not as a crowd
+    asking = [_ask(subject, length * number / clients, end) for number in range(clients)]
+    heard = [each for many in await asyncio.gather(*asking) for each in many]
     stages: dict[str, list[float]] = {}
     for each in heard:
         turn = await target.ask("GET", f"/v1/turns/{each.turn_id}")
@@ -48,7 +50,8 @@ def _stages(heard: Heard, at: dict[str, int]) -> dict[str, float]:
     }
 
 
-async def _ask(subject: Subject, end: float) -> list[Heard]:
+async def _ask(subject: Subject, wait_seconds: float, end: float) -> list[Heard]:
+    await asyncio.sleep(wait_seconds)
     connection, heard = await Connection.open(subject.url), list[Heard]()
     ahead = time.time() - time.perf_counter()
     while time.perf_counter() < end:
