@@ -67,7 +67,7 @@ async def test_a_stream_says_the_whole_answer_once(replicas: Replicas) -> None:
     check_nothing_twice(heard[1:], words(COUNT))
     record = await ended(anna, turn_id)
     assert record["answer"] == words(COUNT)
-    assert record["pieces"] == COUNT
+    assert 1 <= record["pieces"] <= COUNT  # words that are late come together
 
 
 async def test_a_reader_that_leaves_after_every_delta_of_a_running_answer_misses_nothing(replicas: Replicas) -> None:
