@@ -10,6 +10,7 @@ import orjson
 from benchmarks.http import Connection
 from infra.local.processes import usage_of
 from infra.settings import Settings
+from ops.at_servers import variables
 
 PATH_OF_A_TURN = ("api", "chat", "views", "kafka", "postgres")
 
@@ -29,10 +30,7 @@ class Target:
         """The installation that runs on a folder; raises SystemExit when none does."""
         if not (folder / "env").exists():
             raise SystemExit(f"no installation in {folder}: start one with `make run`, then try again")
-        for line in (folder / "env").read_text().splitlines():
-            name, _, value = line.removeprefix("export ").partition("=")
-            if name.startswith("TURNLOG_"):
-                os.environ[name] = value.strip("'\"")
+        os.environ.update(variables(folder / "env"))
         settings = Settings()
         key = (folder / "key").read_text().strip()
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}

@@ -118,7 +118,7 @@ class Issuer:
         name = claims.get("name")
         return Claims(
             user_id=user_id_of(called, wanted.issuer, subject),
-            name=_printable(name) if isinstance(name, str) and _printable(name) else _printable(called) or subject,
+            name=_printable(name if isinstance(name, str) else "") or _printable(called) or subject,
             issuer=wanted.issuer,
             subject=subject,
             groups=groups_in(claims.get(wanted.groups_claim)),

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from infra.documents import Unfit
-from infra.kafka.records import Output, Received
-from schemas.documents import DocumentAccepted, DocumentFailed, DocumentIndexed, DocumentRemoved
+from infra.kafka.records import Output
+from schemas.documents import DocumentFailed, DocumentIndexed, DocumentRemoved
 from schemas.errors import Invalid, Refused
 from streams.documents.rows import Row
 from streams.documents.version import Change
@@ -82,8 +82,3 @@ def _ms(moment: datetime) -> int:
 def _output(received: Change, event: DocumentIndexed | DocumentFailed | DocumentRemoved) -> Output:
     key = document_key(event.collection_id, event.document_id)
     return Output(DOCUMENT_STATUS, key, event, received.partition)
-
-
-def is_for(received: Received[DocumentAccepted], row: Row) -> bool:
-    """Whether the version of a record is the one to write now."""
-    return row.last_offset == received.offset and row.phase == "writing"

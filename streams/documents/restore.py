@@ -19,7 +19,7 @@ from infra.postgres.pool import Pool, connection
 from infra.settings import Settings
 from infra.waiting import backoff_seconds
 from schemas.documents import DocumentAccepted, DocumentFailed, DocumentWithdrawn
-from schemas.errors import Unavailable, Undecodable
+from schemas.errors import Invalid, Unavailable, Undecodable
 from streams.app import Tools as Worker
 from streams.documents.index_document import Tools, fail_document, index_document
 from streams.documents.version import Key
@@ -88,7 +88,7 @@ class Restorer:
         self._log = Log(worker.settings)
 
     async def run(self) -> None:
-        """For ever; a server that is away is waited for. Looks for what was forgotten at first, and now and then."""
+        """For ever; a server that is away, or refuses, is asked again. Looks for what was forgotten now and then."""
         async with Freshness.open(self._settings, "documents") as freshness:
             await until_fresh(self._settings, freshness)  # before that the views know less than the rows
             tried, looked = 0, float("-inf")
@@ -100,7 +100,7 @@ class Restorer:
                         looked = now
                     await self.restore()
                     tried = 0
-                except (Unavailable, psycopg.Error) as exc:
+                except (Unavailable, Invalid, psycopg.Error) as exc:
                     log.warning("restoring later", reason=str(exc))
                     tried += 1
                 await asyncio.sleep(LOOK_SECONDS + backoff_seconds(tried))
@@ -224,8 +224,9 @@ class Restorer:
 
     async def _tell(self, outputs: Outputs, wanted: Wanted) -> None:
         """What its publisher was not told yet."""
+        told = wanted.told_version is not None and wanted.told_version >= wanted.offset
         for output in outputs:
-            if isinstance(output.event, DocumentFailed) or (wanted.told_version or -1) < wanted.offset:
+            if isinstance(output.event, DocumentFailed) or not told:
                 await self._worker.publisher.publish(output.topic, output.key, output.event, partition=output.partition)
 
     async def _finished(self) -> dict[int, int]:

@@ -7,7 +7,7 @@ import typer
 
 from turnlog import Turnlog
 from turnlog.commands.answering import Plain, Silent, StopsOnInterrupt, show_sources, told
-from turnlog.commands.terminal import Json, Key, Model, Url, Within, notes, say_json
+from turnlog.commands.terminal import Conversation, Json, Key, Model, Url, Within, notes, say_json
 from turnlog.model import Turn
 from turnlog.stream import Answer
 
@@ -16,9 +16,7 @@ EXIT_STOPPED = 130
 
 def ask(
     question: Annotated[list[str], typer.Argument(help="The question; quotes are not needed. - reads it from stdin.")],
-    conversation: Annotated[
-        str | None, typer.Option("--conversation", "-c", help="Go on with this conversation.")
-    ] = None,
+    conversation: Conversation = None,
     model: Model = None,
     collection: Within = None,
     json: Json = False,

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated
 
 import typer
 
@@ -11,6 +10,7 @@ from turnlog import Turnlog
 from turnlog.commands.answering import Plain, Shown, Silent, StopsOnInterrupt, cited, show_sources, told
 from turnlog.commands.quiet_keys import quiet_keys
 from turnlog.commands.terminal import (
+    Conversation,
     Json,
     Key,
     Model,
@@ -35,9 +35,7 @@ Ctrl-C stops an answer and keeps what there is; at the prompt it leaves, as Ctrl
 
 
 def chat(
-    conversation: Annotated[
-        str | None, typer.Option("--conversation", "-c", help="Go on with this conversation.")
-    ] = None,
+    conversation: Conversation = None,
     model: Model = None,
     collection: Within = None,
     json: Json = False,

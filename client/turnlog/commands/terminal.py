@@ -25,6 +25,7 @@ Key = Annotated[
     typer.Option("--key", envvar="TURNLOG_KEY", help="API key; beside a local run: .turnlog/key.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Conversation = Annotated[str | None, typer.Option("--conversation", "-c", help="Go on with this conversation.")]
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Model to ask; `turnlog status` lists them.", autocompletion=offered.models),
