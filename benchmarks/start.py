@@ -47,7 +47,7 @@ def _start(what: str, folder: Path, environment: dict[str, str]) -> dict[str, An
     row: dict[str, Any] = {"start": what, "ready_s": _seconds(ran.stdout, "all ready")}
     row["answered_s"] = _seconds(ran.stdout, "first question answered")
     row["stopped_in_s"] = float(_found(r"all stopped after ([\d.]+) s", ran.stdout) or 0)
-    row["idle_pss_mb"] = int(_found(r"(?m)^all +\d+ +(\d+)$", ran.stdout) or 0)
+    row["idle_pss_mb"] = int(_found(r"(?m)^all +\d+ +(\d+) ", ran.stdout) or 0)
     row["last_ready"] = _last_ready(ran.stdout)
     return row
 

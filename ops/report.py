@@ -1,9 +1,11 @@
 """What a running stack tells people: addresses, what to try, and what each process takes."""
 
 import json
+import os
 import shlex
 
 from infra.local.ports import Ports
+from infra.local.processes import Usage, usage_of
 from infra.local.supervisor import Supervisor
 from ops.installation import ROOT, Installation
 
@@ -48,12 +50,15 @@ def addresses_json(installation: Installation) -> str:
 
 
 def table(supervisor: Supervisor) -> str:
-    """Seconds to ready and memory now, process by process."""
+    """Seconds to ready and memory now, process by process; `make run`: this one, and what ours fork from."""
     lines = [f"{'process':<12}{'ready s':>8}{'RSS MB':>8}{'PSS MB':>8}{'CPU s':>8}{'threads':>9}"]
-    rss = pss = 0
+    every = usage_of(os.getpid())
+    rest = every
     for name, (job, usage) in supervisor.usage().items():
-        rss, pss = rss + usage.rss_mb, pss + usage.pss_mb
-        lines.append(
-            f"{name:<12}{job.seconds:>8.1f}{usage.rss_mb:>8}{usage.pss_mb:>8}{usage.cpu_seconds:>8.1f}{usage.threads:>9}"
-        )
-    return "\n".join([*lines, f"{'all':<12}{'':>8}{rss:>8}{pss:>8}"])
+        lines.append(_line(name, f"{job.seconds:.1f}", usage))
+        rest -= usage
+    return "\n".join([*lines, _line("make run", "", rest), _line("all", "", every)])
+
+
+def _line(name: str, seconds: str, usage: Usage) -> str:
+    return f"{name:<12}{seconds:>8}{usage.rss_mb:>8}{usage.pss_mb:>8}{usage.cpu_seconds:>8.1f}{usage.threads:>9}"

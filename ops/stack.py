@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.kafka.local import kafka
-from infra.local.launch import end_leftover
-from infra.local.layout import Account, make_private
+from infra.local.forks import Forks
+from infra.local.launch import end_leftover, prepare, spawn
 from infra.local.local import Local
 from infra.local.ports import check_free
 from infra.local.server import Server
@@ -22,7 +22,7 @@ from infra.triton.local import triton
 from ops.child import child
 from ops.fetch import complete, parts
 from ops.installation import Installation
-from ops.processes import OURS, Ours, process
+from ops.processes import OURS, Ours, process, provisioning
 from schemas.errors import Invalid, Unavailable
 
 DATA_BYTES = 300_000_000
@@ -55,6 +55,7 @@ class Stack:
         self.installation, self._say, self._ours = installation, say, ours
         self._there: dict[str, asyncio.Event] = {part.name: asyncio.Event() for part in parts()}
         self._local = installation.local
+        self._forks = Forks("ops.preload")
         self.supervisor = Supervisor([*self._server_jobs(), *self._our_jobs()], say)
         self.provisioned = asyncio.Event()
 
@@ -72,7 +73,7 @@ class Stack:
         def job(ours: Ours) -> Job:
             async def make() -> Server:
                 await self._until_there(*self._there)
-                return process(self.installation, ours)
+                return process(self.installation, ours, self._forks)
 
             return Job(ours.name, make, uses=tuple(recipe.name for recipe in SERVERS), first_starts=3)
 
@@ -143,15 +144,15 @@ class Stack:
 
     async def _provision(self) -> None:
         await self._until_there(*self._there)
-        log = make_private(self.installation.folder / "processes", Account()) / "provision.log"
-        environment = {**os.environ, **self.installation.settings()}
-        async with child(
-            "ops.provision", "--wait", str(PROVISION_SECONDS), environment=environment, all_in_one=True
-        ) as provisioner:
-            said, _ = await provisioner.communicate()
-        log.write_bytes(said)
-        lines = said.decode().splitlines()
-        if provisioner.returncode:
+        server = provisioning(self.installation, self._forks, PROVISION_SECONDS)
+        await prepare(server)
+        running = await spawn(server)
+        try:
+            code = await running.wait()
+        finally:
+            await running.kill()
+        lines = running.started.said().splitlines()
+        if code:
             raise Invalid("provisioning failed:\n" + "\n".join(lines[-15:]))
         self._say(lines[-1])
         self.provisioned.set()

@@ -15,7 +15,7 @@ from faust.types import TP
 
 from infra.kafka.header_names import take_any_name
 
-FETCH_MAX_WAIT_MS = 100
+FETCH_MAX_WAIT_MS = 500
 
 
 class StrictConsumer(driver.Consumer):
@@ -116,7 +116,9 @@ class StrictThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         take_any_name()
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS  # 1500 there: the wait of a partition left out of a fetch
+        consumer._fetch_max_wait_ms = (
+            FETCH_MAX_WAIT_MS  # 1500 there: a full partition, left out of a fetch, waits for its end
+        )
         consumer._isolation_level = "read_committed"  # an outside source may abort what it published
         return consumer
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infra.local.layout import make_private, write_private
 from infra.local.processes import birth_of, kill_group
-from infra.local.server import Server, Started, WouldNotStart, hint, last_lines, trouble
+from infra.local.server import Process, Server, Started, WouldNotStart, hint, last_lines, trouble
 
 LOG_KEPT_BYTES = 20_000_000
 
@@ -20,7 +20,7 @@ class Running:
     """A started process and what it takes to watch and end it."""
 
     server: Server
-    process: asyncio.subprocess.Process
+    process: Process
     started: Started
 
     async def wait(self) -> int:
@@ -60,8 +60,14 @@ async def prepare(server: Server) -> None:
 async def spawn(server: Server) -> Running:
     """Starts it; the log, the pid file and the process group are its own."""
     mark = server.log.stat().st_size if server.log.exists() else 0
+    process = await (server.start or _execute)(server)
+    write_private(server.folder / "pid", f"{process.pid} {birth_of(process.pid)}\n", server.account)
+    return Running(server, process, Started(process.pid, server.log, mark))
+
+
+async def _execute(server: Server) -> Process:
     with server.log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *server.command,
             cwd=server.directory or server.folder,
             env=dict(server.environment),
@@ -72,8 +78,6 @@ async def spawn(server: Server) -> Running:
             umask=0o077,
             **server.account.identity(),
         )
-    write_private(server.folder / "pid", f"{process.pid} {birth_of(process.pid)}\n", server.account)
-    return Running(server, process, Started(process.pid, server.log, mark))
 
 
 async def until_ready(running: Running) -> None:

@@ -3,7 +3,7 @@
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
@@ -18,6 +18,10 @@ class Usage:
     cpu_seconds: float
     processes: int
     threads: int
+
+    def __sub__(self, part: "Usage") -> "Usage":
+        """What is left without a part."""
+        return Usage(*(ours - theirs for ours, theirs in zip(astuple(self), astuple(part), strict=True)))
 
 
 def birth_of(pid: int) -> str | None:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from infra.local.layout import Account
 
@@ -44,6 +45,24 @@ def nothing_to_prepare() -> None:
     """For servers that start from nothing."""
 
 
+class Process(Protocol):
+    """What is asked of a process that runs, as asyncio's subprocesses answer it."""
+
+    @property
+    def pid(self) -> int:
+        """Its id, and its group's."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or minus the signal that ended it; None while it runs."""
+
+    async def wait(self) -> int:
+        """That code, once it has ended."""
+
+    def send_signal(self, signal: int, /) -> None:
+        """Nothing, when it has ended."""
+
+
 @dataclass(frozen=True)
 class Server:
     """One process. `folder` is its own: log, pid, configuration, data."""
@@ -55,6 +74,7 @@ class Server:
     is_ready: Callable[[Started], Awaitable[bool]]
     account: Account = field(default_factory=Account)
     prepare: Callable[[], None] = nothing_to_prepare
+    start: "Callable[[Server], Awaitable[Process]] | None" = None  # another way than to execute its command
     directory: Path | None = None  # to run in; None: its folder
     stop_signal: signal.Signals = signal.SIGTERM
     start_seconds: float = 240

@@ -1,0 +1,5 @@
+"""Says which process imported it."""
+
+import os
+
+BY = os.getpid()
