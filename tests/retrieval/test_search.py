@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from infra.opensearch.mapping import WEIGHTS
 from infra.opensearch.passages import Hit
 from infra.postgres.pool import session
 from retrieval.query import MOST_WORDS, Readable, first_words, passages_query, permission_filter
@@ -47,7 +48,7 @@ async def test_both_scores_are_told_and_the_fused_one_is_their_normalised_mean(l
     meanings = [hit.meaning for hit in (one.hit for one in found) if hit.meaning is not None]
     for one in found:
         expected = 0.0
-        for weight, score, arm in ((0.45, one.hit.words, words), (0.55, one.hit.meaning, meanings)):
+        for weight, score, arm in zip(WEIGHTS, (one.hit.words, one.hit.meaning), (words, meanings), strict=True):
             if score is not None:
                 expected += weight * max((score - min(arm)) / (max(arm) - min(arm)), 0.001)
         assert one.hit.score == pytest.approx(expected, abs=1e-4)
