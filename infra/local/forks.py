@@ -11,6 +11,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from multiprocessing.connection import Connection
@@ -105,7 +106,8 @@ class Forks:
         try:
             return Forked(await asyncio.shield(starting))
         except asyncio.CancelledError:
-            kill_group((await starting).pid or 0)
+            with suppress(OSError, EOFError):
+                kill_group(Forked(await starting).pid)
             raise
         except (OSError, EOFError) as exc:
             raise WouldNotStart(f"{server.name}: the process that it is a fork of has ended: {exc}") from exc
