@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from infra.kafka.local import kafka
@@ -55,9 +56,12 @@ class Stack:
         self.installation, self._say, self._ours = installation, say, ours
         self._there: dict[str, asyncio.Event] = {part.name: asyncio.Event() for part in parts()}
         self._local = installation.local
-        self._forks = Forks("ops.preload")
         self.supervisor = Supervisor([*self._server_jobs(), *self._our_jobs()], say)
         self.provisioned = asyncio.Event()
+
+    @cached_property
+    def _forks(self) -> Forks:
+        return Forks("ops.preload")  # a process has one fork server: none is named unless something of ours runs
 
     def _server_jobs(self) -> list[Job]:
         def job(recipe: Recipe) -> Job:

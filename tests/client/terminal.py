@@ -19,6 +19,7 @@ from tests.code import ROOT
 
 STEERING = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 SECONDS = 90.0
+AGAIN_SECONDS = 5.0
 ROWS, COLUMNS = 24, 100
 
 
@@ -35,13 +36,22 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def interrupt(self) -> None:
-        """Ctrl-C, once it waits: one that comes between the prompt and the waiting is heard at the next key only."""
+        """Ctrl-C, once it waits."""
         deadline = time.monotonic() + SECONDS
         pid = self._process.pid
         while Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
             assert time.monotonic() < deadline, "it never waits"
             time.sleep(0.01)
         self._process.send_signal(signal.SIGINT)
+
+    def leave(self) -> str:
+        """Ctrl-C at the prompt, again when it was not heard: readline hears only one that wakes it. As `ended`."""
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            self.interrupt()
+            if self._closed(time.monotonic() + AGAIN_SECONDS):
+                break
+        return self.ended()
 
     def until(self, *words: str) -> None:
         """Waits until these are shown, one after the other."""
@@ -55,10 +65,15 @@ class Terminal:
     def ended(self) -> str:
         """Waits for the end; all that was shown, as letters."""
         deadline = time.monotonic() + SECONDS
-        while self._read(deadline):
-            pass
+        self._closed(deadline)
         self.code = self._process.wait(max(0.1, deadline - time.monotonic()))
         return STEERING.sub("", self._seen + self._shown)
+
+    def _closed(self, deadline: float) -> bool:
+        """Reads on; whether everybody has closed the other side by then."""
+        while self._read(deadline):
+            pass
+        return time.monotonic() < deadline
 
     def _read(self, deadline: float) -> bool:
         if not select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))[0]:
