@@ -122,6 +122,8 @@ class Stack:
     async def stop(self) -> None:
         """Stops all in order; what Java learnt about its classes is kept for the next new installation."""
         await self.supervisor.stop()
+        if self._ours:
+            await asyncio.to_thread(self._forks.close)
         with suppress(OSError):
             await asyncio.to_thread(self._local.keep_archives)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -111,6 +112,11 @@ class Forks:
             raise
         except (OSError, EOFError) as exc:
             raise WouldNotStart(f"{server.name}: the process that it is a fork of has ended: {exc}") from exc
+
+    def close(self) -> None:
+        """Ends the fork server and its helper, and waits for their end; neither would outlive this process for long."""
+        forkserver._forkserver._stop()  # type: ignore[attr-defined] # the standard library's own tests end them so
+        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
     def _start(self, name: str, program: Program) -> BaseProcess:
         here, there = self._context.Pipe(duplex=False)
