@@ -2,43 +2,43 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test check generate bench bench-race lock
 SETUP = sh ops/setup.sh
-PYTHON = .venv/bin/python
+VENV_PYTHON = .venv/bin/python
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: ## start everything, stay up; PORTS='kafka=9092 api=9000' chooses other ports
 	@$(SETUP) run
-	@exec $(PYTHON) -m ops.up $(foreach port,$(PORTS),--port $(port)) $(ARGS)
+	@exec $(VENV_PYTHON) -m ops.up $(foreach port,$(PORTS),--port $(port)) $(ARGS)
 
 test: ## all tests, on servers, ports and data of their own; ARGS='-k name' chooses
 	@$(SETUP) dev
-	@$(PYTHON) -m ops.fetch >/dev/null
-	@exec $(PYTHON) -m pytest $(ARGS)
+	@$(VENV_PYTHON) -m ops.fetch >/dev/null
+	@exec $(VENV_PYTHON) -m pytest $(ARGS)
 
 check: ## format, lint, strict types, generated files in step
 	@$(SETUP) dev
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy
-	$(PYTHON) -m schemas.generate --check
-	$(PYTHON) -m topics.generate --check
-	$(PYTHON) -m ops.sync_client --check
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m mypy
+	$(VENV_PYTHON) -m schemas.generate --check
+	$(VENV_PYTHON) -m topics.generate --check
+	$(VENV_PYTHON) -m ops.sync_client --check
 
 generate: ## write everything that is generated
 	@$(SETUP) dev
-	$(PYTHON) -m schemas.generate
-	$(PYTHON) -m topics.generate
-	$(PYTHON) -m ops.sync_client
+	$(VENV_PYTHON) -m schemas.generate
+	$(VENV_PYTHON) -m topics.generate
+	$(VENV_PYTHON) -m ops.sync_client
 
 bench: ## measure, on servers, ports and data of its own; ARGS chooses
 	@$(SETUP) dev
-	@exec $(PYTHON) -m benchmarks $(ARGS)
+	@exec $(VENV_PYTHON) -m benchmarks $(ARGS)
 
 bench-race: ## the same upstream through us, LiteLLM and Open WebUI (8 GB of packages the first time); ARGS chooses
 	@$(SETUP) dev
-	@exec $(PYTHON) -m benchmarks.race $(ARGS)
+	@exec $(VENV_PYTHON) -m benchmarks.race $(ARGS)
 
 lock: ## maintainers: resolve every dependency again (UPGRADE=1: to the newest)
 	@$(SETUP) dev
-	$(PYTHON) -m ops.lock $(if $(UPGRADE),--upgrade)
+	$(VENV_PYTHON) -m ops.lock $(if $(UPGRADE),--upgrade)

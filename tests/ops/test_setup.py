@@ -7,7 +7,14 @@ from pathlib import Path
 
 from ops.installation import ROOT
 
-NEEDED = ("ops/setup.sh", "requirements.txt", "requirements-dev.txt", "pyproject.toml", "client/pyproject.toml")
+NEEDED = (
+    "Makefile",
+    "ops/setup.sh",
+    "requirements.txt",
+    "requirements-dev.txt",
+    "pyproject.toml",
+    "client/pyproject.toml",
+)
 
 
 def copy(folder: Path) -> None:
@@ -17,15 +24,15 @@ def copy(folder: Path) -> None:
         shutil.copy2(ROOT / name, folder / name)
 
 
-def setup(folder: Path, python: str) -> subprocess.CompletedProcess[str]:
+def setup(folder: Path, python: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Runs it in a copy, with a `python3` of these words."""
     copy(folder)
     interpreter = folder / "python3"
     interpreter.write_text(f"#!/bin/sh\n{python}\n")
     interpreter.chmod(0o755)
-    command = ["sh", "ops/setup.sh", "run"]
+    asked = command or ("sh", "ops/setup.sh", "run")
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(interpreter)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(asked, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_python_too_old_is_named_with_its_version_and_what_to_install(tmp_path: Path) -> None:
@@ -34,6 +41,12 @@ def test_a_python_too_old_is_named_with_its_version_and_what_to_install(tmp_path
     assert "Python 3.11 or 3.12 is needed" in done.stderr
     assert "(3.9)" in done.stderr
     assert "apt-get install" in done.stderr
+
+
+def test_the_python_that_make_is_given_is_the_one_that_is_asked(tmp_path: Path) -> None:
+    done = setup(tmp_path, "echo 3.9 >&2; exit 1", "make", "run")
+    assert done.returncode == 2
+    assert f"{tmp_path / 'python3'} (3.9)" in done.stderr
 
 
 def test_a_python_that_makes_no_environments_leaves_none_half_made(tmp_path: Path) -> None:
