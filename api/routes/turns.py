@@ -93,7 +93,7 @@ async def ask_turn(
     idempotency_key_header: Annotated[IdempotencyKey, Header(alias="idempotency-key")] = None,
 ) -> Response:
     """Asks in a conversation. With `Accept: text/event-stream` the answer is the stream; else 202 says where it is."""
-    digest = digest_of("POST", request.scope["path"], await request.body())
+    digest = digest_of("POST", request.url.path, await request.body())
     asked = Asked(caller, idempotency_key(idempotency_key_header), digest, conversation_id)
     accepted = await ask(services, asked, question)
     turn_id = accepted.reference

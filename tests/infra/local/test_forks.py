@@ -5,7 +5,6 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from infra.local.server import Process, Server, Started, WouldNotStart
 from infra.local.supervisor import Supervisor
 from tests.infra.local.tiny import job
 
-PRELOADED = "tests.infra.local.forked"  # it counts its imports, and is what the forks run
+PRELOADED = "tests.infra.local.forked"  # and what the forks run
 FORKS = Forks(PRELOADED)
 
 
@@ -149,7 +148,6 @@ async def test_a_module_that_is_not_there_is_said_in_its_log(tmp_path: Path) -> 
 
 async def test_a_folder_that_it_cannot_enter_is_named(tmp_path: Path) -> None:
     server = forked(tmp_path / "small", "wait")
-    gone: Callable[[Server], Awaitable[Process]] = FORKS.start
     await prepare(server)
     with pytest.raises(WouldNotStart, match="small"):
-        await gone(dataclasses.replace(server, directory=tmp_path / "nowhere"))
+        await FORKS.start(dataclasses.replace(server, directory=tmp_path / "nowhere"))
