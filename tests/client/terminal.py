@@ -39,9 +39,8 @@ class Terminal:
         """Ctrl-C, once it waits."""
         deadline = time.monotonic() + SECONDS
         pid = self._process.pid
-        while (
-            Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "SZ"
-        ):  # a zombie has left by itself
+        # Sleeping, or a zombie that has left by itself.
+        while Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "SZ":
             assert time.monotonic() < deadline, "it never waits"
             time.sleep(0.01)
         self._process.send_signal(signal.SIGINT)
