@@ -1,4 +1,4 @@
-"""What is known for ever of a turn's answer: its record, from the views, else from the bytes that were sealed."""
+"""What is known for ever of a turn's answer: its record, from the bytes that were sealed, else from the views."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -57,7 +57,8 @@ class Look:
     async def told(self) -> Told | None:
         """The record; None: there is none yet. Raises Unavailable."""
         async with self._caller.reading(self._db) as db:
-            found = await self._folded(db) or await self._sealed(db)
+            # In this order: the fold that writes the one drops the other, maybe between these two statements.
+            found = await self._sealed(db) or await self._folded(db)
         if found is None:
             return None
         told, content = found

@@ -9,7 +9,13 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from api.caller import Caller
+from api.stream.told import Look
+from infra.objects import Objects
+from infra.postgres.pool import open_pool
+from infra.registry.client import RegistryClient
 from infra.settings import Settings
+from schemas.codec import Codec
 from schemas.event import uuid7
 from schemas.turns import TurnStopRequested
 from tests.api.house import House, open_house, serving, superuser, until_ready
@@ -19,6 +25,7 @@ from tests.servers import Servers
 from topics.catalogue import ANSWERS, TURN_STOPS, TURNS
 
 TWINS = 20
+WAITS_FOR_A_LOCK = "select 1 from pg_locks where relation = %s::regclass and not granted"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -325,3 +332,26 @@ async def test_sealed_bytes_are_dropped_once_the_views_have_them(house: House, a
             "select status, sealed_at is not null from state.turns where turn_id = %s", [turn_id]
         ).fetchone()
     assert kept == ("completed", True)
+
+
+async def test_a_record_is_found_also_when_it_is_folded_while_one_looks(house: House, anna: httpx.AsyncClient) -> None:
+    turn_id = await ask(anna, await conversation(anna), "words: count=6")
+    await ended(anna, turn_id)
+    who = Caller("anna", "a-key", frozenset({"user:anna"}), frozenset({"chat"}), 60, 1, "user:anna")
+    registry, objects = RegistryClient(house.settings), Objects.open(house.settings)
+    house.stack.push_async_callback(registry.close)
+    async with open_pool(house.settings, "api", size=1) as pool:
+        with superuser(house.settings) as db, superuser(house.settings) as onlooker:
+            with db.transaction():  # as before the fold; the sealed bytes are gone when the look comes to them
+                db.execute("create temp table folded as select * from views.answers where turn_id = %s", [turn_id])
+                db.execute("delete from views.answers where turn_id = %s", [turn_id])
+            with db.transaction():
+                db.execute("lock table state.turns in access exclusive mode")
+                looking = asyncio.create_task(Look(pool, Codec(registry), objects, who, turn_id).told())
+                async with asyncio.timeout(SECONDS):
+                    while not onlooker.execute(WAITS_FOR_A_LOCK, ["state.turns"]).fetchone():
+                        await asyncio.sleep(0.02)
+                db.execute("insert into views.answers select * from folded")
+        told = await looking
+    assert told is not None
+    assert told.text == words(6)
