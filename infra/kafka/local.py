@@ -87,7 +87,7 @@ def _java(local: Local) -> list[str]:
     # An explicit, sorted class path: `*` has the order of the folder and would void the class archive.
     jars = ":".join(sorted(map(str, local.parts["kafka"].glob("*.jar"))))
     folder = local.folder("kafka")
-    flags = ("-Xms32m", "-XX:TieredStopAtLevel=1", "-Xss512k", "-XX:MaxDirectMemorySize=64m")
+    flags = ("-Xms32m", "-Xss512k", "-XX:MaxDirectMemorySize=64m")
     logging = "-Dlog4j2.configurationFile=log4j2.properties"  # a list of URIs, so from where it runs as well
     return [*java(local.parts["jvm"], folder / "tmp", "256m", *flags, logging), "-cp", jars]
 

@@ -2,8 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-
-from aiokafka.structs import RecordMetadata
+from typing import Any
 
 from infra.kafka.publisher import Publisher
 from schemas.answers import (
@@ -21,6 +20,7 @@ from streams.chat.turns import Claim
 from topics.catalogue import ANSWERS_LIVE
 
 DELTA_CHARACTERS = 100_000  # at most 400 kB of UTF-8
+HOLD_SECONDS = 1.0
 
 
 class LiveStream:
@@ -28,8 +28,11 @@ class LiveStream:
 
     def __init__(self, publisher: Publisher, claim: Claim, partition: int) -> None:
         self._publisher, self._claim, self._partition = publisher, claim, partition
-        self._unsettled: set[asyncio.Future[RecordMetadata]] = set()
+        self._unsettled: set[asyncio.Future[Any]] = set()
         self._lost: BaseException | None = None
+        self._held: Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._late: asyncio.Task[None] | None = None
         self._text: list[str] = []
         self.seq = 0
         self.position = 0
@@ -41,14 +44,21 @@ class LiveStream:
         return "".join(self._text)
 
     async def started(self, *, retrieving: bool) -> None:
-        """The attempt begins."""
+        """The attempt begins. Unless it retrieves, readers are shown nothing of it: it goes with what comes next.
+
+        That saves a produce request and a fetch of each replica. A model that says nothing for a second is not waited
+        for: auditors learn of its attempt then.
+        """
+        event = AnswerStarted(
+            turn_id=self._claim.turn_id, attempt=self._claim.attempt, seq=self.seq + 1, retrieving=retrieving
+        )
         if retrieving:
             self._note("retrieving")
-        await self._send(
-            AnswerStarted(
-                turn_id=self._claim.turn_id, attempt=self._claim.attempt, seq=self.seq + 1, retrieving=retrieving
-            )
-        )
+            await self._send(event)
+        else:
+            self.seq += 1
+            self._held = event
+            self._timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release)
 
     async def retrieved(self, passages: list[ShownPassage], retrieved: Retrieved) -> None:
         """The passages that the model will be shown."""
@@ -101,8 +111,9 @@ class LiveStream:
 
     async def settled(self, seconds: float | None = None) -> None:
         """Returns when every event is in the log, or lost: then readers take its text from the record; or in time."""
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, Unavailable):
             async with asyncio.timeout(seconds):
+                await self._send_held()
                 while self._unsettled:
                     await asyncio.wait(self._unsettled)
 
@@ -112,11 +123,32 @@ class LiveStream:
     async def _send(self, event: Event) -> None:
         self.check()
         self.seq += 1
+        await self._send_held()
+        await self._enqueue(event)
+
+    async def _send_held(self) -> None:
+        """What was held is on its way before anything else."""
+        if self._timer is None:
+            return
+        self._release()
+        assert self._late is not None
+        late, self._timer, self._late = self._late, None, None
+        await late
+
+    def _release(self) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._late = asyncio.create_task(self._enqueue(held))
+            self._late.add_done_callback(self._settle)
+
+    async def _enqueue(self, event: Event) -> None:
         sent = await self._publisher.send(ANSWERS_LIVE, self._claim.conversation_id, event, partition=self._partition)
         self._unsettled.add(sent)
         sent.add_done_callback(self._settle)
 
-    def _settle(self, sent: "asyncio.Future[RecordMetadata]") -> None:
+    def _settle(self, sent: asyncio.Future[Any]) -> None:
         self._unsettled.discard(sent)
         if sent.cancelled():
             self._lost = asyncio.CancelledError()
