@@ -26,7 +26,7 @@ def _make(making: Making) -> None:
 
 
 def java(jvm: Path, temporary: Path, heap: str, *flags: str) -> list[str]:
-    """The start of a Java command; the class archive is written when the process ends, and again when it is stale."""
+    """The start of a Java command; the class archive is written when the process ends, if there was none."""
     return [
         str(jvm / "bin/java"),
         f"-Xmx{heap}",
@@ -41,9 +41,15 @@ def java(jvm: Path, temporary: Path, heap: str, *flags: str) -> list[str]:
     ]
 
 
-def take_archive(kept: Path, temporary: Path, account: Account) -> None:
-    """Starts with the class archive that another run on this machine wrote, where this one has none yet."""
-    mine = temporary / "classes.jsa"
+def take_archive(kept: Path, temporary: Path, account: Account, *programs: Path) -> None:
+    """Starts with the class archive that another run on this machine wrote, where this one has none yet.
+
+    One older than the programs is removed: Java would neither use it, since their files are others now, nor replace it.
+    """
+    mine, made_at = temporary / "classes.jsa", max(folder.stat().st_mtime for folder in programs)
+    for archive in (kept, mine):
+        if archive.exists() and archive.stat().st_mtime < made_at:
+            archive.unlink()
     if kept.exists() and not mine.exists():
         shutil.copyfile(kept, mine)
         account.own(mine)

@@ -30,7 +30,8 @@ class Local:
         for name in ("", *names, "tmp"):
             make_private(self.folder(server) / name, self.account)
         if server in JAVA_SERVERS:
-            take_archive(self._archive(server), self.folder(server) / "tmp", self.account)
+            programs = self.parts[server], self.parts["jvm"]
+            take_archive(self._archive(server), self.folder(server) / "tmp", self.account, *programs)
 
     def keep_archives(self) -> None:
         """Leaves the class archives for the next new installation on this machine."""
