@@ -12,12 +12,12 @@ from benchmarks.installation import installation
 from benchmarks.target import Target
 
 Rows = list[dict[str, Any]]
-WARM_UP_SECONDS = 8
+WARM_UP_CLIENTS, WARM_UP_SECONDS = 50, 30
 
 
 async def measure_turns(target: Target, given: argparse.Namespace) -> Rows:
     """c = 1, 10, 50, 150; the last is past saturation. Warmed up first: Kafka's JVM compiles as it goes."""
-    await turns.measure(target, 10, WARM_UP_SECONDS, 1)
+    await turns.measure(target, WARM_UP_CLIENTS, WARM_UP_SECONDS, 1)
     return [await turns.measure(target, clients, given.seconds, given.rounds) for clients in (1, 10, 50, 150)]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from infra.kafka.publisher import Publisher
@@ -23,6 +24,15 @@ DELTA_CHARACTERS = 100_000  # at most 400 kB of UTF-8
 HOLD_SECONDS = 1.0
 
 
+@dataclass
+class Held:
+    """An event that waits for the next one. `late`: nothing came, so it is sent alone."""
+
+    event: Event
+    timer: asyncio.TimerHandle
+    late: asyncio.Task[None] | None = None
+
+
 class LiveStream:
     """One attempt's events. Sending is enqueueing; the partition is the request's, because the key is."""
 
@@ -30,9 +40,7 @@ class LiveStream:
         self._publisher, self._claim, self._partition = publisher, claim, partition
         self._unsettled: set[asyncio.Future[Any]] = set()
         self._lost: BaseException | None = None
-        self._held: Event | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._late: asyncio.Task[None] | None = None
+        self._held: Held | None = None
         self._text: list[str] = []
         self.seq = 0
         self.position = 0
@@ -57,8 +65,12 @@ class LiveStream:
             await self._send(event)
         else:
             self.seq += 1
-            self._held = event
-            self._timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._release)
+            self._held = Held(event, asyncio.get_running_loop().call_later(HOLD_SECONDS, self._wait_no_more))
+
+    def _wait_no_more(self) -> None:
+        assert self._held is not None
+        self._held.late = asyncio.create_task(self._enqueue(self._held.event))
+        self._held.late.add_done_callback(self._settle)
 
     async def retrieved(self, passages: list[ShownPassage], retrieved: Retrieved) -> None:
         """The passages that the model will be shown."""
@@ -127,21 +139,12 @@ class LiveStream:
         await self._enqueue(event)
 
     async def _send_held(self) -> None:
-        """What was held is on its way before anything else."""
-        if self._timer is None:
+        """What is held is on its way before anything else."""
+        if self._held is None:
             return
-        self._release()
-        assert self._late is not None
-        late, self._timer, self._late = self._late, None, None
-        await late
-
-    def _release(self) -> None:
-        assert self._timer is not None
-        self._timer.cancel()
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._late = asyncio.create_task(self._enqueue(held))
-            self._late.add_done_callback(self._settle)
+        held, self._held = self._held, None
+        held.timer.cancel()
+        await (held.late or self._enqueue(held.event))
 
     async def _enqueue(self, event: Event) -> None:
         sent = await self._publisher.send(ANSWERS_LIVE, self._claim.conversation_id, event, partition=self._partition)
