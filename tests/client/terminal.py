@@ -66,8 +66,8 @@ class Terminal:
     def ended(self) -> str:
         """Waits for the end; all that was shown, as letters."""
         deadline = time.monotonic() + SECONDS
-        self._closed(deadline)
-        self.code = self._process.wait(max(0.1, deadline - time.monotonic()))
+        assert self._closed(deadline), f"it has not ended: {self._seen + self._shown!r}"
+        self.code = self._process.wait(SECONDS)
         return STEERING.sub("", self._seen + self._shown)
 
     def _closed(self, deadline: float) -> bool:
@@ -94,7 +94,13 @@ def at_a_terminal(*arguments: str, **environment: str) -> Iterator[Terminal]:
     given = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(ROOT / "client"), **environment}
     try:
         process = subprocess.Popen(
-            [sys.executable, *arguments], stdin=slave, stdout=slave, stderr=slave, env=given, start_new_session=True
+            [sys.executable, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=given,
+            start_new_session=True,
+            preexec_fn=_hear_interrupts,
         )
     finally:
         os.close(slave)
@@ -104,3 +110,8 @@ def at_a_terminal(*arguments: str, **environment: str) -> Iterator[Terminal]:
         process.kill()
         process.wait()
         os.close(master)
+
+
+def _hear_interrupts() -> None:
+    """As a shell leaves it to what it starts before a person; a suite that runs in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
