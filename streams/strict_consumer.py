@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from infra.kafka.header_names import take_any_name
+from infra.kafka.consumers import mend_consumers
 
 FETCH_MAX_WAIT_MS = 500  # 1500 in Faust: a full partition, left out of a fetch, waits for its end
 
@@ -114,7 +114,7 @@ class StrictThread(driver.AIOKafkaConsumerThread):
     """The aiokafka consumer inside Faust, with two settings that Faust hard-codes."""
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        take_any_name()
+        mend_consumers()
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         consumer._isolation_level = "read_committed"  # an outside source may abort what it published

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from api.stream.answer import Answer
 from api.stream.follow import Trouble
-from infra.kafka.header_names import take_any_name
+from infra.kafka.consumers import mend_consumers
 from infra.postgres.pool import Pool, connection
 from infra.settings import Settings
 from infra.waiting import backoff_seconds, until_available
@@ -112,7 +112,7 @@ class Tail:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        take_any_name()
+        mend_consumers()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka_bootstrap,
             enable_auto_commit=False,

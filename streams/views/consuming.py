@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from infra.kafka.header_names import take_any_name
+from infra.kafka.consumers import mend_consumers
 from infra.postgres.freshness import Offsets
 from infra.settings import Settings
 from schemas.errors import Invalid, Unavailable
@@ -22,7 +22,7 @@ def places_of(settings: Settings, offsets: Offsets) -> Places:
 @asynccontextmanager
 async def consuming(settings: Settings, folded: Offsets) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of these partitions, at these offsets; raises Unavailable, or Invalid where records were lost."""
-    take_any_name()
+    mend_consumers()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         enable_auto_commit=False,

@@ -50,16 +50,10 @@ class LogFolder:
                     tried = 0
                     await self._follow(db)
             except (Unavailable, Fenced) as exc:
-                reason = str(exc)
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise  # somebody stops this worker
-                reason = "kafka: it closed a connection"  # aiokafka cancels the requests that lie on one
-            self.progress.waits(reason)
-            log.warning("the views wait", reason=reason)
-            await asyncio.sleep(backoff_seconds(tried, 3))
-            tried += 1
+                self.progress.waits(str(exc))
+                log.warning("the views wait", reason=str(exc))
+                await asyncio.sleep(backoff_seconds(tried, 3))
+                tried += 1
 
     @asynccontextmanager
     async def _leading(self) -> AsyncIterator[Connection]:

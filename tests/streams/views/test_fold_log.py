@@ -13,7 +13,6 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer
 
 from infra.access import record_key
 from infra.health import Health
@@ -232,27 +231,6 @@ async def test_a_lost_connection_is_made_again_and_nothing_is_folded_twice(
         await put_user(publisher, "y")
         await until_folded(fresh)
     assert look(fresh, "select count(*) from views.users") == [(2,)]
-
-
-async def test_a_request_that_is_cancelled_with_its_connection_stops_no_worker(
-    fresh: Settings, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, getmany = list[None](), AIOKafkaConsumer.getmany
-
-    async def cancelled_once(*args: Any, **kwargs: Any) -> Any:
-        asked.append(None)
-        if len(asked) == 1:
-            raise asyncio.CancelledError  # so aiokafka does with what lies on a connection that it closes
-        return await getmany(*args, **kwargs)
-
-    await put_user(publisher, "x")
-    async with folder_of(fresh) as running:
-        monkeypatch.setattr(AIOKafkaConsumer, "getmany", cancelled_once)
-        async with asyncio.timeout(SECONDS):
-            while not look(fresh, "select 1 from views.users"):
-                assert not running.done(), "it ended"
-                await asyncio.sleep(0.05)
-    assert len(asked) > 1
 
 
 async def test_offsets_that_somebody_else_moved_fence_a_worker(fresh: Settings) -> None:
