@@ -60,7 +60,7 @@ class Limits(BaseModel):
     document_characters: int = 20_000_000
     wait_searchable_seconds: float = 30
     search_passages: int = 100
-    search_depth: int = 200
+    search_depth: int = 300
     sweep_seconds: float = 10
     leftover_grace_seconds: float = 30
     reconcile_seconds: float = 3600

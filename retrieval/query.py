@@ -13,8 +13,6 @@ from infra.opensearch.mapping import ANY_READER
 By = Literal["both", "words", "meaning"]
 FIELDS = ["title^3", "heading", "body"]
 SOURCE = {"excludes": ["embedding"]}
-# Each arm normalises this many times what is asked for: hits below the cut count as nothing in the other arm's mean.
-DEEPER = 4
 MOST_WORDS = 300  # of a question in the words arm: each is a clause a field, and a query may have 1,024
 WORD = re.compile(r"[A-Za-z0-9_]+|[^\x00-\x7f]")  # at least as many as the analyser makes: of other scripts each letter
 
@@ -36,7 +34,7 @@ def passages_query(
     The filter is not a clause around `hybrid`: there OpenSearch accepts it and returns raw scores.
     """
     seen = permission_filter(readable)
-    most = max(depth, size * DEEPER // 3)
+    most = max(depth, size)  # below the cut of one arm, a hit counts as nothing in the mean
     words: dict[str, Any] = {
         "bool": {
             "_name": "words",
