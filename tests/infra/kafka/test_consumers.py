@@ -29,7 +29,6 @@ async def test_one_that_waits_to_fetch_again_stops_and_leaves_no_connection(
     consumer.assign([place])
     consumer.seek(place, 0)
     async with asyncio.timeout(10):
-        await tried.wait()
-        await asyncio.sleep(0.05)  # it takes the error, and waits
+        await tried.wait()  # and in the same step it goes to sleep
         await consumer.stop()
     assert not any(connection.connected() for connection in consumer._client._conns.values())
