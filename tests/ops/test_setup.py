@@ -27,11 +27,21 @@ def copy(folder: Path) -> None:
 def setup(folder: Path, python: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Runs it in a copy, with a `python3` of these words."""
     copy(folder)
-    interpreter = folder / "python3"
-    interpreter.write_text(f"#!/bin/sh\n{python}\n")
-    interpreter.chmod(0o755)
+    return run(folder, str(interpreter(folder, "python3", python)), *command)
+
+
+def interpreter(folder: Path, name: str, words: str) -> Path:
+    """A program of these words."""
+    made = folder / name
+    made.write_text(f"#!/bin/sh\n{words}\n")
+    made.chmod(0o755)
+    return made
+
+
+def run(folder: Path, python: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs it in a copy, to choose among these interpreters."""
     asked = command or ("sh", "ops/setup.sh", "run")
-    environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(interpreter)}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHON": python}
     return subprocess.run(asked, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -50,10 +60,17 @@ def test_the_python_that_make_is_given_is_the_one_that_is_asked(tmp_path: Path) 
 
 
 def test_a_python_that_makes_no_environments_leaves_none_half_made(tmp_path: Path) -> None:
-    done = setup(tmp_path, 'if [ "$1" = -c ]; then echo shared; else mkdir .venv; exit 1; fi')
+    done = setup(tmp_path, 'if [ "$1" = -c ]; then echo 7; else mkdir .venv; exit 1; fi')
     assert done.returncode == 1
     assert "python3-venv" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_of_several_the_first_of_the_best_is_chosen(tmp_path: Path) -> None:
+    copy(tmp_path)
+    worths = {"plain": 6, "profiled": 7, "another": 7, "makes-none": 3}
+    given = [interpreter(tmp_path, name, f"[ $1 = -c ] && echo {worth}") for name, worth in worths.items()]
+    assert f"making .venv with {tmp_path / 'profiled'} (" in run(tmp_path, " ".join(map(str, given))).stderr
 
 
 def environment_of(folder: Path, place: Path) -> None:
@@ -74,7 +91,7 @@ def test_what_is_made_already_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_environment_that_moved_with_its_clone_is_made_anew(tmp_path: Path) -> None:
     environment_of(tmp_path, tmp_path / "where it was")
-    done = setup(tmp_path, 'if [ "$1" = -c ]; then echo shared; else exit 1; fi')
+    done = setup(tmp_path, 'if [ "$1" = -c ]; then echo 7; else exit 1; fi')
     assert f".venv is of {tmp_path}/where it was, making a new one" in done.stderr
     assert "making .venv with" in done.stderr
     assert not (tmp_path / ".venv").exists()
