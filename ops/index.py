@@ -15,28 +15,31 @@ from ops.at_servers import done, settings_here
 from schemas.errors import Invalid, Unavailable
 from turnlog.commands.terminal import notes, say, say_json
 
-# Rows with something to find that are not being written just now: their versions are looked for again.
-FORGET = """with forgotten as (
-  delete from state.documents where index = %(index)s and live_version is not null and phase <> 'writing'
-  returning index, collection_id, document_id, live_version, last_offset)
-insert into state.restores (index, collection_id, document_id, "offset")
-select index, collection_id, document_id, o from forgotten
-cross join lateral (select live_version union select last_offset) versions (o) where o >= 0
-on conflict do nothing"""
-COUNTS = """select s.index,
-  (select count(*) from state.documents d where d.index = s.index and d.live_version is not null),
-  (select count(*) from state.restores r where r.index = s.index) from state.serving_index s"""
+# Every version that readers see; what is known of the documents stays, so nothing older can overtake it meanwhile.
+NOTE = """insert into state.restores (index, collection_id, document_id, "offset")
+select index, collection_id, document_id, live_version from state.documents
+where index = %(index)s and live_version is not null on conflict do nothing"""
+COUNTS = """select s.index, d.documents, d.passages, (select count(*) from state.restores r where r.index = s.index)
+from state.serving_index s
+cross join lateral (select count(*) documents, coalesce(sum(live_passages), 0)::bigint passages from state.documents d
+  where d.index = s.index and d.live_version is not null) d"""
 POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Status:
-    """The index that questions go to. `passages` None: OpenSearch does not say."""
+    """The index that questions go to. `passages` None: OpenSearch does not say, or has no such index."""
 
     index: int
     documents: int
+    passages_wanted: int
     restores_left: int
     passages: int | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that should be found can be."""
+        return not self.restores_left and self.passages is not None and self.passages >= self.passages_wanted
 
 
 def show_status(*, json: bool) -> bool:
@@ -45,26 +48,21 @@ def show_status(*, json: bool) -> bool:
     if json:
         say_json(found)
     else:
-        passages = (
-            "passages unknown: OpenSearch does not say" if found.passages is None else f"{found.passages:,} passages"
-        )
-        say(f"index {found.index}: {found.documents:,} documents can be found, {passages}", end="\n")
-        left = (
-            f"{found.restores_left:,} versions are still to be restored"
-            if found.restores_left
-            else "nothing is missing"
-        )
-        say(f"  {left}", end="\n")
-        if found.documents and not found.passages:
-            notes.print("OpenSearch is away, or its data were lost: `turnlog index rebuild` makes them anew.")
-    return not found.restores_left
+        there = "an unknown number" if found.passages is None else f"{found.passages:,}"
+        say(f"index {found.index}: {found.documents:,} documents of {found.passages_wanted:,} passages", end="\n")
+        say(f"  {there} of the passages there, {found.restores_left:,} documents still to be restored", end="\n")
+        if found.complete:
+            say("  nothing is missing", end="\n")
+        elif not found.restores_left:
+            notes.print("OpenSearch is away, or data of it were lost: `turnlog index rebuild` makes them anew.")
+    return found.complete
 
 
 def rebuild_index(*, wait: bool, json: bool) -> None:
     """Asks for everything anew, and stays until it is there."""
     settings = settings_here()
     begun, wanted = time.monotonic(), done(_ask(settings))
-    notes.print(f"{wanted:,} versions are to be looked at; the worker `documents` does it, also when this is stopped.")
+    notes.print(f"{wanted:,} documents are to be looked at; the worker `documents` does it, also when this is stopped.")
     if wait:
         done(_watch(settings, wanted))
     found = done(_status(settings))
@@ -80,7 +78,7 @@ async def _ask(settings: Settings) -> int:
         assert row is not None
         await asyncio.to_thread(lambda: list(provision(settings, int(row[0]))))
         async with db.transaction():
-            await db.execute(FORGET, {"index": row[0]})
+            await db.execute(NOTE, {"index": row[0]})
             left = await (await db.execute("select count(*) from state.restores where index = %s", [row[0]])).fetchone()
     return int(left[0]) if left else 0
 
@@ -98,7 +96,8 @@ async def _status(settings: Settings, *, passages: bool = True) -> Status:
     async with await _connected(settings) as db:
         row = await (await db.execute(COUNTS)).fetchone()
     assert row is not None
-    return Status(int(row[0]), int(row[1]), int(row[2]), await _passages(settings, int(row[0])) if passages else None)
+    number, documents, wanted, left = row
+    return Status(number, documents, wanted, left, await _passages(settings, number) if passages else None)
 
 
 async def _passages(settings: Settings, number: int) -> int | None:

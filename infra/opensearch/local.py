@@ -30,6 +30,7 @@ discovery.type: single-node
 path.data: {folder}/data
 path.logs: {folder}/logs
 path.repo: ["{folder}/snapshots"]
+action.auto_create_index: false
 cluster.routing.allocation.disk.threshold_enabled: false
 """
 LOG4J = """status = error

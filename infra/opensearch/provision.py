@@ -17,6 +17,9 @@ from schemas.errors import Invalid, Unavailable
 
 FIRST_INDEX = 1
 EXISTS = "resource_already_exists_exception"
+CURE = (
+    "Delete that index in OpenSearch (DELETE /NAME), start again, then `turnlog index rebuild`: the log has everything"
+)
 
 
 def provision(settings: Settings, number: int = FIRST_INDEX) -> Iterator[str]:
@@ -62,9 +65,9 @@ def _check_fields(name: str, found: dict[str, Any], wanted: dict[str, Any]) -> N
     for field, kind in wanted["properties"].items():
         there = found["properties"].get(field, {})
         if there.get("type") != kind["type"] or there.get("dimension") != kind.get("dimension"):
-            raise Invalid(f"{name}: field {field} is {there}, expected {kind}; make the next index instead")
+            raise Invalid(f"{name}: field {field} is {there}, expected {kind}. {CURE}")
     if found.get("dynamic") != "strict":
-        raise Invalid(f"{name} takes unknown fields: it was not made by this program")
+        raise Invalid(f"{name} takes unknown fields: it was not made by this program. {CURE}")
 
 
 def main() -> int:

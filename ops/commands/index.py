@@ -9,7 +9,7 @@ app = typer.Typer(help="The index of passages: how whole it is, and making it an
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Says how many documents can be found, and how many versions are still to be restored. Exit code 1: some are.
+    """Says how many documents and passages there should be, and what is there. Exit code 1: something is missing.
 
     Examples:
 

@@ -61,6 +61,16 @@ async def index_document(received: Received[DocumentAccepted], tools: Tools) -> 
     return [receipt(received, rows.index, row)]
 
 
+async def remake(received: Received[DocumentAccepted], tools: Tools) -> None:
+    """Puts the passages of the live version where the index lost them, and changes nothing else; raises Unfit."""
+    key, version = Key.of(tools.rows.index, received), received.offset
+    async with tools.reading:
+        title, passages = await _passages(received.event, tools)
+    if await tools.rows.recount(key, version, len(passages)):
+        await tools.index.put(await _embedded(received, title, passages, tools.embedder))
+        await _give_up(key, version, len(passages), tools)
+
+
 async def _passages(event: DocumentAccepted, tools: Tools) -> tuple[str | None, list[Passage]]:
     """The title that is shown, and the passages; raises Unfit."""
     try:

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from infra.kafka.log import Log, Span, partition_of
-from infra.kafka.records import Outputs, Received, Record
+from infra.kafka.records import NOTHING, Outputs, Received, Record
 from infra.postgres.freshness import Freshness, until_fresh
 from infra.postgres.pool import Pool, connection
 from infra.settings import Settings
@@ -21,7 +21,8 @@ from infra.waiting import backoff_seconds
 from schemas.documents import DocumentAccepted, DocumentFailed, DocumentWithdrawn
 from schemas.errors import Invalid, Unavailable, Undecodable
 from streams.app import Tools as Worker
-from streams.documents.index_document import Tools, fail_document, index_document
+from streams.documents.index_document import Tools, fail_document, index_document, remake
+from streams.documents.receipts import failure, told
 from streams.documents.version import Key
 from streams.documents.withdraw_document import withdraw_document
 from topics.catalogue import DOCUMENTS, document_key
@@ -187,6 +188,8 @@ class Restorer:
             log.error("a version is not on the log, or not readable", document=wanted.key, version=wanted.offset)
         elif isinstance(received.event, DocumentWithdrawn):
             await self._tell(await withdraw_document(received, self._tools.rows, self._tools.index), wanted)
+        elif (row := await self._tools.rows.look(Key.of(self._number, received))).live_version == wanted.offset:
+            await self._tell(await self._remade(received, row.live_passages or 0), wanted)
         elif not await self._adopted(received, wanted):
             await self._tell(await self._indexed(received), wanted)
 
@@ -203,6 +206,20 @@ class Restorer:
         except Undecodable:
             return None
         return Received(event, DOCUMENTS.name, record.partition, record.offset, record.key or b"", record.timestamp_ms)
+
+    async def _remade(self, received: Received[DocumentAccepted], passages: int) -> Outputs:
+        """Only the index was lost, if anything: its row tells what is live, and what else is known of the document."""
+        key, version = Key.of(self._number, received), received.offset
+        if await self._tools.index.count(key.collection_id, key.document_id, version) == passages:
+            return NOTHING
+        try:
+            await remake(received, self._tools)
+        except Unavailable:
+            raise
+        except Exception as exc:  # noqa: BLE001 - told like a crash of the step, which would also fail each time
+            lost = await self._tools.rows.lose(key, version, *told(exc))
+            return [failure(received, *told(exc))] if lost else NOTHING
+        return NOTHING
 
     async def _adopted(self, received: Received[DocumentAccepted], wanted: Wanted) -> bool:
         """Takes the passages that are in the index already, when they are as many as the receipt says."""

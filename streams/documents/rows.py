@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from infra.kafka.records import Received
 from infra.postgres.pool import Connection, Pool, connection
 from schemas.documents import DocumentAccepted
+from schemas.errors import Unavailable
 from streams.documents.decide import Known, decide
 from streams.documents.version import Change, Key, digest_of
 
@@ -114,6 +115,8 @@ class DocumentRows:
             verdict, known = decide(Known(row.last_offset, row.positions, row.source_version), received)
             if verdict == "seen":
                 return row
+            if await _is_being_restored(db, key, version):
+                raise Unavailable("restore", "earlier versions of this document are still read from the log again")
             if row.phase == "writing" and row.passages is not None:  # nobody finished it, and nobody will
                 await _leave(db, key, row.last_offset, row.passages)
             if verdict == "new":
@@ -139,6 +142,28 @@ class DocumentRows:
             return None
         old = [] if found[0] is None else [Leftover(key, found[0], found[1])]
         return Row(*found[2:]), old
+
+    async def recount(self, key: Key, version: int, passages: int) -> bool:
+        """Notes how many passages the live version will have when it is made anew; False: it is not live any more."""
+        more = "greatest(live_passages, %(n)s)"  # whatever may lie in the index is deleted with it one day
+        live = f"{WHERE} and live_version = %(version)s"
+        return await self._mine(
+            f"update state.documents set live_passages = {more} where {live}", key, version, n=passages
+        )
+
+    async def lose(self, key: Key, version: int, stage: str, code: str, reason: str) -> bool:
+        """A live version that cannot be made anew is live no more; False: it was not."""
+        return await self._mine(
+            f"""update state.documents set live_version = null, live_digest = null, live_passages = null,
+              live_readers = null, live_object = null, phase = 'failed', outcome = 'failed', stage = %(stage)s,
+              code = %(code)s, reason = %(reason)s
+            where {WHERE} and live_version = %(version)s and phase <> 'writing'""",
+            key,
+            version,
+            stage=stage,
+            code=code,
+            reason=reason.replace("\0", "")[:2000],
+        )
 
     async def fail(self, key: Key, version: int, stage: str, code: str, reason: str) -> bool:
         """Gives a version up; the one before it stays live."""
@@ -211,6 +236,13 @@ async def _locked(db: Connection, key: Key) -> Row:
         found = await cursor.fetchone()
     assert found is not None
     return found
+
+
+async def _is_being_restored(db: Connection, key: Key, version: int) -> bool:
+    """Whether older versions are still to be restored: before that nothing is known of them to decide with."""
+    query = f'select exists (select 1 from state.restores where {WHERE} and "offset" < %(version)s)'
+    row = await (await db.execute(query.encode(), _args(key) | {"version": version})).fetchone()
+    return bool(row and row[0])
 
 
 async def _update(db: Connection, key: Key, changed: dict[str, Any]) -> Row:

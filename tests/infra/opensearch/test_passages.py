@@ -128,6 +128,8 @@ async def test_a_server_that_is_away_is_unavailable_and_an_index_that_is_missing
             await index.put([_passage(1)])
     async with PassageIndex.open(settings, 77) as index:
         with pytest.raises(Unavailable, match="no such index"):
+            await index.put([_passage(1)])  # it is not made in passing, with fields that nothing could search
+        with pytest.raises(Unavailable, match="no such index"):
             await index.search(passages_query("x", _passage(1).embedding, READABLE, 8, 200))
 
 

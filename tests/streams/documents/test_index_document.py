@@ -7,6 +7,7 @@ import pytest
 
 from infra.documents import Unfit
 from infra.opensearch.passages import PassageIndex
+from infra.postgres.pool import connection
 from schemas.documents import DocumentFailed, DocumentIndexed, DocumentRemoved, Source
 from schemas.errors import Unavailable
 from schemas.event import Content
@@ -50,6 +51,22 @@ async def test_an_accepted_document_is_found_with_its_place_and_both_scores(libr
     assert best.meaning is not None
     assert 0 < best.score <= 1
     assert (found.walled, found.returned, found.incomplete) == (0, len(found.passages), None)
+
+
+async def test_a_change_waits_until_what_was_forgotten_of_its_document_is_restored(library: Library) -> None:
+    first = library.accepted("forgotten", "Moles dig at night.")
+    await library.publish(first)
+    row = [library.index.number, "open", "forgotten", first.offset]
+    newer = library.accepted("forgotten", "Moles dig by day, too.")
+    async with connection(library.pool) as db:
+        await db.execute(
+            'insert into state.restores (index, collection_id, document_id, "offset") values (%s, %s, %s, %s)', row
+        )
+        with pytest.raises(Unavailable, match="restore"):
+            await library.publish(newer)
+        await db.execute("delete from state.restores")
+    (told,) = await library.publish(newer)
+    assert told.outcome == "indexed"
 
 
 async def test_publishing_the_same_again_does_nothing_and_says_so(library: Library) -> None:
