@@ -1,6 +1,7 @@
 """Around every request: how large and how deep its body may be, and what is counted of it."""
 
 import time
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -57,6 +58,18 @@ class RequestMetrics:
         )
 
 
+def _check_unicode(scope: Scope) -> None:
+    """Raises a 400 problem: servers replace what is no UTF-8, and two names would become one."""
+    for part in (scope.get("raw_path") or b"", scope["query_string"]):
+        if b"%" in part or not part.isascii():
+            try:
+                unquote_to_bytes(part).decode()
+            except UnicodeDecodeError as exc:
+                raise Problem(
+                    400, "invalid", "the path or the query holds percent-encoded bytes that are no UTF-8"
+                ) from exc
+
+
 class Limited:
     """ASGI middleware: bodies within their limits, and every answer counted. Streams pass without a copy."""
 
@@ -92,6 +105,7 @@ class Limited:
                 raise
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        _check_unicode(scope)
         headers = dict(scope["headers"])
         upload = scope["path"].startswith(UPLOADS)
         limit = self._limits.upload_bytes if upload else self._limits.body_bytes

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from schemas.errors import Invalid
 
 PASSAGE_TOKENS = 254  # the embedder reads 256, two of which mark begin and end
+TOKEN_CHARACTERS = 32  # a token stands for no more: an endless word, or white space, counts by this
 REMEMBERED, REMEMBERED_CHARACTERS = 1000, 16_000  # counts, of texts of at most so many characters
 
 
@@ -32,7 +33,8 @@ class Tokens:
         return self._counted(text) if len(text) <= REMEMBERED_CHARACTERS else self._count(text)
 
     def _count(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False))
+        """An endless word is one unknown token to the embedder, but not to the model that is sent it."""
+        return max(len(self._tokenizer.encode(text, add_special_tokens=False)), len(text) // TOKEN_CHARACTERS)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Begin and end of each token, in code points."""

@@ -7,7 +7,7 @@ from streams.documents.parsed import Heading, Parsed
 
 FRONT = re.compile(r"\A---\n(.*?\n)(?:---|\.\.\.)\n", re.DOTALL)
 FRONT_TITLE = re.compile(r"^title:[ \t]*[\"']?(.+?)[\"']?[ \t]*$", re.MULTILINE)
-HASHES = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
+HASHES = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*))?")
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 MARKUP = re.compile(r"[*_`]|!?\[([^\]]*)\]\([^)]*\)")
@@ -38,7 +38,7 @@ def _headings(text: str, start: int) -> list[Heading]:
         elif fence:
             before = ""
         elif hashes := HASHES.fullmatch(bare):
-            found.append(Heading(at, at + len(bare), len(hashes[1]), _plain(hashes[2] or "")))
+            found.append(Heading(at, at + len(bare), len(hashes[1]), _plain(_unclosed(hashes[2] or ""))))
             before = ""
         elif before.strip() and (under := UNDERLINE.fullmatch(bare)) and _could_be_heading(before):
             found.append(Heading(before_at, at + len(bare), 1 if under[1][0] == "=" else 2, _plain(before)))
@@ -47,6 +47,13 @@ def _headings(text: str, start: int) -> list[Heading]:
             before, before_at = bare, at
         at += len(line)
     return [heading for heading in found if heading.text]
+
+
+def _unclosed(words: str) -> str:
+    """Without the hashes that may close a heading; no pattern, because one takes the square of a long line's time."""
+    words = words.strip()
+    bare = words.rstrip("#")
+    return words if bare and not bare[-1].isspace() else bare
 
 
 def _could_be_heading(line: str) -> bool:

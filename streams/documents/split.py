@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from infra.documents import Unfit
-from infra.triton.tokens import PASSAGE_TOKENS, Tokens
+from infra.triton.tokens import PASSAGE_TOKENS, TOKEN_CHARACTERS, Tokens
 from streams.documents.parsed import Heading, Parsed
 
 CONTEXT_TOKENS = 48  # of title and headings before the text, so that a passage says what it is about
@@ -71,9 +71,12 @@ class Splitter:
 
     def _ends(self, text: str, start: int, end: int, most: int) -> "array[int]":
         """Where each token of a section ends; raises Unfit as soon as there are more than `most`."""
-        ends = array("I")
+        ends, before = array("I"), start
         for first, last in _pieces(text, start, end):
-            ends.extend(first + at for _, at in self._tokens.spans(text[first:last]))
+            for _, at in self._tokens.spans(text[first:last]):
+                ends.extend(range(before + TOKEN_CHARACTERS, first + at, TOKEN_CHARACTERS))
+                before = first + at
+                ends.append(before)
             if len(ends) > most:
                 raise _too_large()
         return ends
@@ -93,9 +96,10 @@ def _cut(text: str, start: int, end: int, ends: "array[int]", budget: int) -> It
     """Spans of about equal size, each at most `budget` tokens, ending at the best place near its size."""
     done = 0
     while done < len(ends):
+        first = _skip_space(text, ends[done - 1] if done else start)
+        done = bisect_right(ends, first)
         left = len(ends) - done
         parts = -(-left // budget)
-        first = _skip_space(text, ends[done - 1] if done else start)
         if parts == 1:
             last, done = end, len(ends)
         else:

@@ -34,6 +34,7 @@ from topics.catalogue import DOCUMENT_STATUS, DOCUMENTS, document_key
 INLINE_BYTES = 1024 * 1024
 SHOWN_CHARACTERS = 512
 SHA256 = re.compile(r"[0-9a-f]{64}")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f]")  # what no id may hold
 
 Said = Received[DocumentPublished | DocumentRetracted]
 
@@ -147,4 +148,4 @@ def _told(error: Exception) -> tuple[str, str]:
 
 def _shown(text: str) -> str:
     """An id that may be anything, so that it can be shown and be a key."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:SHOWN_CHARACTERS])
+    return CONTROLS.sub("\ufffd", text[:SHOWN_CHARACTERS])

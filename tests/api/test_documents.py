@@ -139,6 +139,14 @@ async def test_without_waiting_it_is_queued_and_later_indexed(ann: httpx.AsyncCl
     assert told["state"] == "indexed"
 
 
+@pytest.mark.parametrize("name", ["caf%E9.txt", "a%FFb", "%ED%A0%80", "a.txt?title=caf%E9"])
+async def test_an_id_that_is_no_utf8_is_refused_and_not_another_one(ann: httpx.AsyncClient, name: str) -> None:
+    at = f"/v1/collections/open/documents/{name}"
+    answer = await ann.put(at, content=b"words", headers={"content-type": "text/plain"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:turnlog:invalid")
+    assert "no UTF-8" in answer.json()["detail"]
+
+
 async def test_any_id_comes_back_as_it_was_given(ann: httpx.AsyncClient) -> None:
     await made(ann, "names")
     for one in HOSTILE:

@@ -131,7 +131,7 @@ async def test_a_lost_index_is_made_anew_while_questions_say_that_it_is_incomple
                 at = f"/v1/collections/halls/documents/{number}"
                 head = {"content-type": "text/plain"}
                 words = f"Hall {number} has {number + 2} doors."
-                wanted = {"wait": "searchable", "source_version": 5}
+                wanted = {"wait": "searchable", "source_version": "5"}
                 done = await anna.put(at, content=words, headers=head, params=wanted)
                 assert done.is_success, done.text
             before = await found(anna, "doors of the halls")
@@ -146,9 +146,8 @@ async def test_a_lost_index_is_made_anew_while_questions_say_that_it_is_incomple
         said = await search(anna, "doors of the halls")
         assert "the index is being restored: " in said["incomplete"]
         assert said["passages"] == []
-        older = {"content": "Hall 0 has no doors.", "headers": {"content-type": "text/plain"}}
-        accepted = await anna.put("/v1/collections/halls/documents/0", **older, params={"source_version": 4})
-        assert accepted.is_success
+        older, at = "Hall 0 has no doors.", "/v1/collections/halls/documents/0"
+        assert (await anna.put(at, content=older, headers=head, params={"source_version": 4})).is_success
         assert (await anna.delete("/v1/collections/halls/documents/1")).is_success
         async with working("documents", open_documents, settings):
             await asyncio.to_thread(rebuild_index, wait=True, json=False)

@@ -121,6 +121,18 @@ def test_bytes_that_are_no_characters_are_refused(content: bytes, kind: str) -> 
     assert refusal(content, kind).code == "not-text"
 
 
+ENDLESS = "a" + " " * 200_000 + "b"
+
+
+@pytest.mark.parametrize(
+    ("line", "headings"),
+    [("# Of C# ##", ["Of C#"]), ("## ##", []), ("#\tfive", ["five"]), ("#six", []), (f"# {ENDLESS}", [ENDLESS[:300]])],
+)
+def test_what_closes_a_heading_is_no_part_of_it(line: str, headings: list[str]) -> None:
+    found = parse_bytes(f"{line}\nwords\n".encode(), "text/markdown")
+    assert [heading.text for heading in found.headings] == headings
+
+
 def test_headings_of_markdown_stand_where_they_are_written_and_not_in_fences() -> None:
     text = "---\ntitle: Front\n---\n# One #\nwords\n```\n# no heading\n```\nTwo **bold**\n---\n#no\n### [Three](x)\n"
     found = parse_bytes(text.encode(), "text/markdown")

@@ -6,7 +6,7 @@ import pytest
 
 from infra.documents import Unfit
 from infra.settings import Settings
-from infra.triton.tokens import PASSAGE_TOKENS, Tokens
+from infra.triton.tokens import PASSAGE_TOKENS, TOKEN_CHARACTERS, Tokens
 from streams.documents.parse_markdown import parse_markdown
 from streams.documents.parsed import Page, Parsed
 from streams.documents.split import MAX_PASSAGES, PIECE_CHARACTERS, Splitter, _cut
@@ -67,6 +67,14 @@ def test_a_long_text_is_tokenised_in_pieces_and_cut_in_the_same_places(splitter:
 def test_a_text_without_any_space_is_tokenised_in_pieces_too(splitter: Splitter) -> None:
     text = "漢" * (3 * PIECE_CHARACTERS + 1)
     assert "".join(passage.text for passage in splitter.split(Parsed(text), None)) == text
+
+
+def test_an_endless_word_and_endless_white_space_make_no_endless_passage(splitter: Splitter) -> None:
+    text = "alpha" + " " * 200_000 + "omega " + "q" * 200_000 + "\n" * 100_000 + "end"
+    passages = splitter.split(Parsed(text), None)
+    assert max(len(passage.text) for passage in passages) <= PASSAGE_TOKENS * TOKEN_CHARACTERS
+    assert min(len(passage.text) for passage in passages) > 0
+    assert "".join("".join(passage.text for passage in passages).split()) == "".join(text.split())
 
 
 def test_too_many_passages_are_noticed_before_the_whole_text_is_tokenised(splitter: Splitter, plain: Settings) -> None:

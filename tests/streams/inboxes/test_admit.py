@@ -111,6 +111,12 @@ async def test_what_cannot_be_accepted_is_told_with_a_stable_code(desk: Desk, co
     assert ": " in failed.reason or "has" in failed.reason  # the cause, and what helps
 
 
+@pytest.mark.parametrize("document_id", ["a\u00a0b.txt", "می\u200cخواهم.txt", "👨\u200d👩\u200d👧.md"])
+async def test_a_refusal_is_told_of_the_very_id_that_was_sent(desk: Desk, document_id: str) -> None:
+    failed = await refused(desk, published(document_id=document_id, media_type="application/zip"))
+    assert (failed.document_id, failed.code) == (document_id, "unsupported-media-type")
+
+
 async def test_of_somebody_elses_collection_nobody_learns_that_it_exists(desk: Desk) -> None:
     there, nowhere = [await refused(desk, published(collection_id=name)) for name in ("bobs", "void")]
     assert (there.code, there.reason.replace("bobs", "void")) == (nowhere.code, nowhere.reason)
