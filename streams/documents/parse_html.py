@@ -15,6 +15,7 @@ PARAGRAPHS = frozenset(PARTS.split())
 BLOCKS = PARAGRAPHS | frozenset(LINES.split())
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
+NO_DISPLAY = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 SPACES = re.compile(r"[ \t\n\r\f\xa0]+")
 
 
@@ -24,7 +25,7 @@ def parse_html(content: bytes, charset: str | None) -> Parsed:
     writer = _Writer()
     if page.body is not None:
         _walk(page.body, writer)
-    found = page.css_first("title")
+    found = page.css_first("head > title")  # a picture has titles, too
     title = SPACES.sub(" ", found.text()).strip() if found is not None else ""
     first = next((heading.text for heading in writer.headings), None)
     return Parsed(writer.text(), title or first, writer.headings)
@@ -38,9 +39,14 @@ class _Writer:
         self._parts: list[str] = []
         self._length, self._gap = 0, ""
         self._heading: tuple[int, int] | None = None
+        self._as_written = 0  # how many `pre` it is in
 
     def words(self, text: str) -> None:
         """Text between tags."""
+        if self._as_written:
+            self._add(self._gap + text)
+            self._gap = ""
+            return
         words = SPACES.sub(" ", text)
         if not words.strip():
             self._gap = self._gap or (" " if words and self._parts else "")
@@ -54,6 +60,10 @@ class _Writer:
         """A block begins or ends."""
         if self._parts:
             self._gap = "\n\n" if name in PARAGRAPHS or self._gap == "\n\n" else "\n"
+
+    def as_written(self, more: int) -> None:
+        """White space counts from here on (1), or no more (-1)."""
+        self._as_written += more
 
     def heading(self, level: int) -> None:
         """A heading begins after the gap."""
@@ -83,7 +93,7 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
     node: LexborNode | None = root
     while node is not None:
         name = node.tag or ""
-        entered = name not in UNSEEN
+        entered = _is_seen(node)
         if name == "-text":
             writer.words(node.text(deep=True) or "")
         elif entered:
@@ -93,7 +103,7 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
             node = below
             continue
         while node is not None:
-            if (node.tag or "") not in UNSEEN:
+            if _is_seen(node):
                 _end(node.tag or "", writer)
             if node.mem_id == root.mem_id:
                 return
@@ -103,9 +113,18 @@ def _walk(root: LexborNode, writer: _Writer) -> None:
             node = node.parent
 
 
+def _is_seen(node: LexborNode) -> bool:
+    if node.tag in UNSEEN:
+        return False
+    said = {} if node.tag == "-text" else node.attributes
+    return not said or ("hidden" not in said and not NO_DISPLAY.search(said.get("style") or ""))
+
+
 def _begin(name: str, writer: _Writer) -> None:
     if name in BLOCKS:
         writer.line(name)
+    if name == "pre":
+        writer.as_written(1)
     if name in HEADINGS:
         writer.heading(HEADINGS[name])
 
@@ -113,6 +132,8 @@ def _begin(name: str, writer: _Writer) -> None:
 def _end(name: str, writer: _Writer) -> None:
     if name in HEADINGS:
         writer.end_heading()
+    if name == "pre":
+        writer.as_written(-1)
     if name in BLOCKS:
         writer.line(name)
 

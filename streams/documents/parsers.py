@@ -11,7 +11,7 @@ from streams.documents.parse_text import parse_text
 from streams.documents.parsed import Parsed
 
 TITLE_CHARACTERS, HEADING_CHARACTERS, HEADINGS = 500, 300, 100_000
-PARSER_VERSION = 1  # a higher one parses again what is published again
+PARSER_VERSION = 2  # a higher one parses again what is published again
 PARSERS: dict[str, Callable[[bytes, str | None], Parsed]] = {
     "text/plain": parse_text,
     "text/markdown": parse_markdown,

@@ -143,6 +143,17 @@ def test_headings_of_markdown_stand_where_they_are_written_and_not_in_fences() -
     assert spans(found)[1:] == ["# One #", "Two **bold**\n---", "### [Three](x)"]
 
 
+def test_code_keeps_its_lines_and_what_is_hidden_stays_so() -> None:
+    page = (
+        "<p>Before<pre>if x:\n    <b>go</b>()\n</pre><p hidden>h<p style='color:red; DISPLAY : none'>n"
+        "<svg><title>Close icon</title></svg><h1>Real</h1>after"
+    )
+    found = parse_bytes(page.encode(), "text/html")
+    assert "\nif x:\n    go()\n" in found.text
+    assert plain(found.text) == "Before if x: go() Real after"
+    assert found.title == "Real"
+
+
 def test_headings_of_html_stand_where_their_words_are() -> None:
     page = (
         "<h1>One <b>bold</b></h1><p>words</p><div><h3>Three</h3>more<nav>menu</nav><table><tr><td>a<td>b</table></div>"
