@@ -107,6 +107,8 @@ class Limited:
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         _check_unicode(scope)
         headers = dict(scope["headers"])
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise Problem(415, "content-encoding", "bodies are taken as they are: send it without Content-Encoding")
         upload = scope["path"].startswith(UPLOADS)
         limit = self._limits.upload_bytes if upload else self._limits.body_bytes
         length = headers.get(b"content-length", b"")

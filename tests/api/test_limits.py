@@ -43,6 +43,9 @@ async def test_every_error_is_a_problem(house: House) -> None:
     is_problem(await ada.post("/v1/keys", content=b'{"name":', headers=JSON), 400, "invalid")
     is_problem(await ada.post("/v1/keys", json={"name": "x"}), 422, "invalid")
     is_problem(await ada.get("/v1/keys/%00"), 422, "invalid")
+    is_problem(
+        await ada.put("/v1/objects", content=b"x", headers={"content-encoding": "gzip"}), 415, "content-encoding"
+    )
     is_problem(await ada.get("/v1/me", headers={"x-turnlog-after": "nonsense"}), 400, "invalid")
     async with httpx.AsyncClient(base_url=house.url, trust_env=False) as nobody:
         is_problem(await nobody.get("/v1/me"), 401, "unauthenticated")
