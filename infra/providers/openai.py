@@ -20,7 +20,8 @@ class OpenAIDialect:
     def __init__(self, name: str, url: str, key: SecretStr | None) -> None:
         found = urlsplit(url)
         self._name, self._host, self._path = name, found.netloc, found.path.rstrip("/")
-        self._authorization = f"authorization: Bearer {key.get_secret_value()}\r\n" if key else ""
+        self._key = key.get_secret_value() if key else ""
+        self._authorization = f"authorization: Bearer {self._key}\r\n" if key else ""
 
     def request(self, asked: GenerateRequest) -> bytes:
         """The whole HTTP request; the messages go in as the bytes that they are."""
@@ -40,13 +41,14 @@ class OpenAIDialect:
         try:
             return self._chunk(orjson.loads(data), said)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, IndexError) as exc:
-            raise ModelFailed(self._name, f"sent what is no chunk of a chat completion: {data[:80]!r}") from exc
+            sent = self._masked(data.decode(errors="replace"))[:80]
+            raise ModelFailed(self._name, f"sent what is no chunk of a chat completion: {sent!r}") from exc
 
     def problem(self, status: int, body: bytes) -> Exception:
         """What a response other than 200 means."""
         try:
             error = orjson.loads(body)["error"]
-            reason, code = str(error.get("message", ""))[:200], error.get("code")
+            reason, code = self._masked(str(error.get("message", "")))[:200], error.get("code")
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
             reason, code = "", None
         if code in ("content_filter", "content_policy_violation"):
@@ -59,7 +61,7 @@ class OpenAIDialect:
 
     def _chunk(self, chunk: Any, said: Said) -> str:
         if error := chunk.get("error"):
-            raise ModelFailed(self._name, str(error.get("message", error))[:200])
+            raise ModelFailed(self._name, self._masked(str(error.get("message", error)))[:200])
         if usage := chunk.get("usage"):
             said.prompt_tokens = _count(usage.get("prompt_tokens"))
             said.completion_tokens = _count(usage.get("completion_tokens"))
@@ -74,6 +76,10 @@ class OpenAIDialect:
             raise Refused(f"{self._name}: its content filter ended this answer")
         if reason:
             said.finish = "length" if reason == "length" else "completed"
+
+    def _masked(self, text: str) -> str:
+        """Without the key: some servers repeat the header that they do not like, and this text goes to the record."""
+        return text.replace(self._key, "***") if self._key else text
 
 
 def _count(value: Any) -> int | None:

@@ -107,7 +107,7 @@ async def test_a_stop_closes_the_connection() -> None:
 @pytest.mark.parametrize(
     ("script", "kind", "said"),
     [
-        ([HEAD, chunk(b"data: {nonsense\n\n")], ModelFailed, "no chunk of a chat completion: b'{nonsense'"),
+        ([HEAD, chunk(b"data: {nonsense\n\n")], ModelFailed, "no chunk of a chat completion: '{nonsense'"),
         ([HEAD, chunk(b'data: {"choices":"x"}\n\n')], ModelFailed, "no chunk of a chat completion"),
         ([HEAD, piece("a"), event(error={"message": "overloaded"})], ModelFailed, "overloaded"),
         ([HEAD, piece("a"), END], ModelFailed, "its stream ended before the answer did"),
@@ -127,6 +127,30 @@ async def test_what_goes_wrong_is_one_of_three_words(script: list[bytes], kind: 
         with pytest.raises(kind, match=said) as caught:
             await answer(provider, "m", "Hi")
     assert type(caught.value) is kind
+
+
+ECHO = "bad header authorization: Bearer secret-key"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [whole(400, {"error": {"message": ECHO}})],
+        [whole(400, {"error": {"message": "x" * 190 + "secret-key"}})],
+        [whole(400, {"error": {"message": ECHO, "code": "content_filter"}})],
+        [whole(500, {"error": {"message": {"headers": ECHO}}})],
+        [HEAD, event(error={"message": ECHO})],
+        [HEAD, event(error={"headers": ECHO})],
+        [HEAD, chunk(b"data: " + ECHO.encode() + b"\n\n")],
+        [HEAD, chunk(b"data: " + b"x" * 75 + b"secret-key\n\n")],
+    ],
+)
+async def test_a_key_that_the_server_repeats_is_not_told(script: list[bytes]) -> None:
+    async with opened(*script) as (_, provider):
+        with pytest.raises((Unavailable, Refused, Invalid)) as caught:
+            await answer(provider, "m", "Hi")
+    assert "***" in str(caught.value)
+    assert "secr" not in str(caught.value)
 
 
 async def test_a_connection_lost_in_the_middle_is_unavailable() -> None:
