@@ -90,9 +90,7 @@ class Generation:
         if self._heard_at < moment and self._said.finish:  # it had said all, and only its end is missing
             self._finish()
         elif self._heard_at < moment:
-            # Before its first word a server is waited for, as one that is away; after it the answer has broken off.
-            broken = ModelFailed if self.first_piece_at else Unavailable
-            self._fail(broken(self._server, "no piece for too long"))
+            self._fail(self._broken_off(Unavailable(self._server, "no piece for too long")))
 
     async def _hand_over(self) -> None:
         async with self._handing_over:
@@ -113,7 +111,9 @@ class Generation:
         self._heard_at = self._clock()
         try:
             self._read_events() if self._response.status in (200, None) else self._read_problem()
-        except (Unavailable, Refused, Invalid) as exc:
+        except Unavailable as exc:
+            return self._fail(self._broken_off(exc))
+        except (Refused, Invalid) as exc:
             return self._fail(exc)
         if self._response.complete or self._response.lost:
             return self._finish()
@@ -145,6 +145,10 @@ class Generation:
         response = self._response
         if response.complete or response.lost or len(response.body) > _LONGEST_LINE:
             raise self._dialect.problem(response.status or 0, bytes(response.body))
+
+    def _broken_off(self, exc: Unavailable) -> Unavailable:
+        """Before its first word a server is waited for, as one that is away; after it the answer has broken off."""
+        return ModelFailed(self._server, exc.reason) if self.first_piece_at else exc
 
     def _finish(self) -> None:
         if not self._finished.done():

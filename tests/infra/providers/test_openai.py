@@ -153,9 +153,13 @@ async def test_a_key_that_the_server_repeats_is_not_told(script: list[bytes]) ->
     assert "secr" not in str(caught.value)
 
 
-async def test_a_connection_lost_in_the_middle_is_unavailable() -> None:
-    async with opened(HEAD, piece("a"), closes=True) as (_, provider):
+@pytest.mark.parametrize(("said", "kind"), [((), Unavailable), ((piece("a"),), ModelFailed)])
+async def test_a_lost_connection_is_waited_for_before_the_first_piece_and_a_try_after_it(
+    said: tuple[bytes, ...], kind: type[Exception]
+) -> None:
+    async with opened(HEAD, *said, closes=True) as (_, provider):
         async with started(provider, request(provider, "m", "Hi")) as (generation, heard):
-            with pytest.raises(Unavailable, match="the connection was closed"):
+            with pytest.raises(kind, match="the connection was closed") as caught:
                 await generation.ended()
-    assert heard.text == "a"
+    assert type(caught.value) is kind
+    assert heard.text == "a" * len(said)
