@@ -37,6 +37,11 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser
         self._transport: asyncio.Transport
 
+    @property
+    def free(self) -> bool:
+        """Whether it can be asked: it is open, and its last response is complete."""
+        return not self.closed and self._response is None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
@@ -118,7 +123,7 @@ class Connections:
         loop = asyncio.get_running_loop()
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed and loop.time() - connection.idle_since < _IDLE_SECONDS:
+            if connection.free and loop.time() - connection.idle_since < _IDLE_SECONDS:
                 return connection
             connection.abort()
         try:
@@ -130,10 +135,13 @@ class Connections:
             raise Unavailable(self._server, f"no connection: {exc.strerror or exc}") from exc
 
     def give_back(self, connection: Connection) -> None:
-        """Keeps a connection whose response is complete."""
+        """Keeps a connection for when its response is complete, unless it is closed; those too old for use go."""
+        now = asyncio.get_running_loop().time()
+        while self._idle and now - self._idle[0].idle_since >= _IDLE_SECONDS:
+            self._idle.pop(0).abort()
         if not connection.closed:
             connection.resume()
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = now
             self._idle.append(connection)
 
     def close(self) -> None:

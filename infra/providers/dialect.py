@@ -11,6 +11,7 @@ class Said:
     """What the events of one answer have said beside its text."""
 
     finish: Literal["completed", "length"] | None = None
+    done: bool = False  # nothing follows, also when the body goes on
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 

@@ -40,7 +40,7 @@ class Generation:
 
     @property
     def complete(self) -> bool:
-        """Whether the whole response was read, so that its connection can be used again."""
+        """Whether the whole response was read."""
         return self._response.complete
 
     @property
@@ -69,7 +69,7 @@ class Generation:
         self._pace.remove(self)
         if self._finished.done():
             self._finished.exception()  # nobody may be left to ask for it
-        if not self.complete:
+        if not self.complete and not self._said.done:
             self._connection.abort()
 
     async def flush(self) -> None:
@@ -108,6 +108,8 @@ class Generation:
 
     def _read(self) -> None:
         """Called by the connection after each read."""
+        if self._said.done:
+            return self._response.body.clear()
         self._heard_at = self._clock()
         try:
             self._read_events() if self._response.status in (200, None) else self._read_problem()
@@ -115,7 +117,7 @@ class Generation:
             return self._fail(self._broken_off(exc))
         except (Refused, Invalid) as exc:
             return self._fail(exc)
-        if self._response.complete or self._response.lost:
+        if self._said.done or self._response.complete or self._response.lost:
             return self._finish()
         if self.first_piece_at:
             self._connection.pause()
@@ -127,6 +129,8 @@ class Generation:
             raise ModelFailed(self._server, "sent an event without an end")
         self._response.body = rest
         for line in [*lines, rest] if self._response.complete else lines:
+            if self._said.done:
+                return
             if line.startswith(b"data:") and (text := self._dialect.read(bytes(line[5:].strip()), self._said)):
                 self._keep(text)
         if self._response.lost and not self._said.finish:

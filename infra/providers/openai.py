@@ -36,7 +36,7 @@ class OpenAIDialect:
     def read(self, data: bytes, said: Said) -> str:
         """The text of one chunk; its usage and the reason of its end go to `said`."""
         if data == b"[DONE]":
-            said.finish = said.finish or "completed"
+            said.finish, said.done = said.finish or "completed", True
             return ""
         try:
             return self._chunk(orjson.loads(data), said)

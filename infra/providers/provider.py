@@ -44,8 +44,7 @@ class Provider:
             yield generation
         finally:
             generation.close()
-            if generation.complete:
-                self._connections.give_back(connection)
+            self._connections.give_back(connection)
 
     async def check(self, model: str, deadline_seconds: float) -> None:
         """Makes the model say one word; raises Unavailable, Refused or Invalid when it does not."""

@@ -43,7 +43,8 @@ def whole(status: int, body: dict[str, Any]) -> bytes:
     )
 
 
-DONE = chunk(b"data: [DONE]\n\n") + END
+OPEN_DONE = chunk(b"data: [DONE]\n\n")  # and the body stays open
+DONE = OPEN_DONE + END
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The OpenAI wire protocol, with a server that says what a test needs said."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from schemas.answers import Usage
 from schemas.errors import Invalid, Refused, Unavailable
 from schemas.turns import Parameters
 from tests.infra.providers.asking import answer, first_text, request, started
-from tests.infra.providers.fake_openai import DONE, END, HEAD, chunk, event, opened, piece, whole
+from tests.infra.providers.fake_openai import DONE, END, HEAD, OPEN_DONE, chunk, event, opened, piece, whole
 
 LAST = event(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
 USAGE = event(choices=[], usage={"prompt_tokens": 11, "completion_tokens": 2})
@@ -83,6 +84,25 @@ async def test_connections_are_used_again() -> None:
     async with opened(HEAD, piece("x", "stop"), DONE) as (fake, provider):
         for _ in range(3):
             await answer(provider, "m", "Hi")
+    assert fake.connections == 1
+
+
+async def test_an_answer_ends_when_its_server_says_so_though_the_body_stays_open() -> None:
+    async with opened(HEAD, piece("x", "stop"), OPEN_DONE + piece("y")) as (fake, provider):
+        for _ in range(2):
+            text, ended = await answer(provider, "m", "Hi")
+            assert (text, ended.status) == ("x", "completed")
+    assert fake.connections == 2, "a connection is used again although its last answer goes on"
+
+
+async def test_a_connection_whose_body_ends_after_the_answer_is_used_again() -> None:
+    async with opened(HEAD, piece("x", "stop"), OPEN_DONE, END) as (fake, provider):
+        for _ in range(2):
+            async with started(provider, request(provider, "m", "Hi")) as (generation, _heard):
+                await generation.ended()
+            async with asyncio.timeout(30):
+                while not generation.complete:
+                    await asyncio.sleep(0.001)
     assert fake.connections == 1
 
 
