@@ -6,6 +6,7 @@ from infra.providers.connection import Connection, Response
 from infra.providers.dialect import Dialect, Said
 from infra.providers.pace import Pace
 from infra.providers.request import Ended, GenerateRequest, ModelFailed, OnText
+from infra.providers.stop_sequences import StopSequences
 from schemas.answers import Usage
 from schemas.errors import Invalid, Refused, Unavailable
 from schemas.event import now_ms
@@ -27,6 +28,7 @@ class Generation:
         self._on_text = on_text
         self._response = Response(on_data=self._read)
         self._said = Said()
+        self._stop = StopSequences([])
         self._text: list[str] = []
         self._untaken: Exception | None = None
         self._handing_over = asyncio.Lock()
@@ -36,6 +38,7 @@ class Generation:
 
     def begin(self, asked: GenerateRequest) -> None:
         """Sends the request."""
+        self._stop = StopSequences(asked.parameters.stop or [])
         self._connection.send(self._dialect.request(asked), self._response)
 
     @property
@@ -57,6 +60,7 @@ class Generation:
     async def ended(self) -> Ended:
         """Waits for the end; all text has been handed over then. Raises Unavailable, Refused or Invalid."""
         await asyncio.wait([self._finished])
+        self._text.append(self._stop.rest())
         await self._hand_over()
         stopped = self._finished.result()
         usage = Usage(
@@ -138,12 +142,16 @@ class Generation:
         if self._response.complete and self._dialect.says_that_it_ended and not self._said.finish:
             raise ModelFailed(self._server, "its stream ended before the answer did")
 
-    def _keep(self, text: str) -> None:
-        self._text.append(text)
+    def _keep(self, piece: str) -> None:
         self.pieces += 1
+        if text := self._stop.feed(piece):
+            self._text.append(text)
         if self.first_piece_at is None:
             self.first_piece_at = now_ms()
             self._pace.flush_at_once(self)
+        if self._stop.found:
+            self._said.finish, self._said.done = "completed", True
+            self._connection.abort()  # a model that does not look for it would go on
 
     def _read_problem(self) -> None:
         response = self._response

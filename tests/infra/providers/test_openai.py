@@ -80,6 +80,25 @@ async def test_a_token_limit_is_said() -> None:
         assert (await answer(provider, "m", "Hi"))[1].status == "length"
 
 
+async def test_a_stop_sequence_ends_the_answer_and_the_model() -> None:
+    async with opened(HEAD, piece("one E"), piece("ND two", "length"), *[piece(" more")] * 1000) as (fake, provider):
+        asked = replace(request(provider, "m", "Hi"), parameters=Parameters(stop=["END"]))
+        async with started(provider, asked) as (generation, heard):
+            ended = await generation.ended()
+        await fake.left.wait()
+    assert (heard.text, ended.status) == ("one ", "completed")
+
+
+async def test_a_server_that_stops_by_itself_is_heard_to_its_end() -> None:
+    async with opened(HEAD, piece("one EN"), LAST, USAGE, DONE) as (fake, provider):
+        asked = replace(request(provider, "m", "Hi"), parameters=Parameters(stop=["END"]))
+        for _ in range(2):
+            async with started(provider, asked) as (generation, heard):
+                ended = await generation.ended()
+            assert (heard.text, ended.status, ended.usage.completion_tokens) == ("one EN", "completed", 2)
+    assert fake.connections == 1
+
+
 async def test_connections_are_used_again() -> None:
     async with opened(HEAD, piece("x", "stop"), DONE) as (fake, provider):
         for _ in range(3):

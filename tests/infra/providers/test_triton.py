@@ -10,6 +10,7 @@ from infra.providers.opened import open_providers
 from infra.providers.provider import ModelFailed, Provider
 from schemas.errors import Invalid, Unavailable
 from schemas.event import uuid7
+from schemas.turns import Parameters
 from tests.infra.providers.asking import Heard, answer, first_text, request, started, waited
 from tests.infra.providers.words_log import noted
 from tests.servers import Servers
@@ -41,6 +42,14 @@ async def test_the_first_piece_does_not_wait_for_the_tick(servers: Servers) -> N
 
 async def test_no_more_tokens_come_than_were_asked_for(triton: Provider) -> None:
     assert (await answer(triton, "words", "words: count=64 delay_ms=1", max_tokens=3))[0] == numbered(3)
+
+
+async def test_a_stop_sequence_ends_the_answer_and_the_model(triton: Provider, servers: Servers) -> None:
+    asked = replace(request(triton, "words", LONG), parameters=Parameters(stop=["w9 w10"]))
+    async with started(triton, asked) as (generation, heard):
+        text, ended = await waited(generation, heard)
+    assert (text, ended.status) == (numbered(8), "completed")
+    assert "cancelled after" in await noted(servers, asked.turn_id, "cancelled after")
 
 
 async def test_many_answers_stream_side_by_side_over_kept_connections(triton: Provider) -> None:
