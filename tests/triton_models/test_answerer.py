@@ -6,12 +6,12 @@ import re
 import pytest
 
 from infra.providers.provider import Provider
-from infra.providers.request import GenerateRequest
+from infra.providers.request import Ended, GenerateRequest
 from infra.settings import Limits
 from schemas.event import uuid7
 from schemas.turns import Parameters
 from streams.chat.prompt import Asked, Earlier, Quoted, build
-from tests.infra.providers.asking import started
+from tests.infra.providers.asking import started, waited
 from tests.triton_models.cases import DEVELOPMENT, HELD_OUT, HR, RELATED_BUT_NOT_ANSWERED, Case
 
 NO_EVIDENCE = "The passages do not contain an answer to this question."
@@ -20,16 +20,26 @@ ALL = DEVELOPMENT + HELD_OUT + RELATED_BUT_NOT_ANSWERED
 
 async def ask(triton: Provider, question: str, passages: list[str], earlier: list[Earlier] | None = None) -> str:
     """The answer to a question that is put as the chat worker puts it."""
+    return (await asked(triton, question, passages, earlier))[0]
+
+
+async def asked(
+    triton: Provider,
+    question: str,
+    passages: list[str],
+    earlier: list[Earlier] | None = None,
+    max_tokens: int = 512,
+) -> tuple[str, Ended]:
+    """The same, with how it ended."""
     quoted = [Quoted(text=text, title="T", page=None, heading=[]) for text in passages]
     prompt = build(
         Asked(question=question, earlier=earlier or [], passages=quoted), "text", len, Limits(passages_tokens=10**6)
     )
-    asked = GenerateRequest(
-        turn_id=uuid7(), model="answerer", prompt=prompt.sent, parameters=Parameters(max_tokens=512)
+    request = GenerateRequest(
+        turn_id=uuid7(), model="answerer", prompt=prompt.sent, parameters=Parameters(max_tokens=max_tokens)
     )
-    async with started(triton, asked) as (generation, heard):
-        await generation.ended()
-        return heard.text
+    async with started(triton, request) as (generation, heard):
+        return await waited(generation, heard)
 
 
 async def right(triton: Provider, cases: list[Case]) -> int:
@@ -63,6 +73,14 @@ async def test_it_says_only_sentences_of_the_passages_each_cited(triton: Provide
 
 async def test_with_no_passages_it_says_that_it_found_none(triton: Provider) -> None:
     assert await ask(triton, "How many vacation days do I get?", []) == NO_EVIDENCE
+
+
+async def test_it_says_whether_its_limit_cut_the_answer(triton: Provider) -> None:
+    whole, ended = await asked(triton, "How many vacation days do I get?", HR)
+    assert ended.status == "completed"
+    cut, ended = await asked(triton, "How many vacation days do I get?", HR, max_tokens=3)
+    assert (len(cut.split()), ended.status) == (3, "length")
+    assert whole.startswith(cut)
 
 
 async def test_a_short_follow_up_is_read_with_the_question_before_it(triton: Provider) -> None:

@@ -37,7 +37,8 @@ def directive() -> ModuleType:
             None,
             {"count": 9, "delay_ms": 0.5, "fail_after": 3, "marker": "t-1"},
         ),
-        ("Please say words: count=9", 4, {"count": 4}),
+        ("Please say words: count=9", 4, {"count": 4, "cut": True}),
+        ("Please say words: count=9", 9, {"count": 9, "cut": False}),
         ("<question>\nwords: count=1\n</question>\n<question>\nwords: count=2\n</question>", None, {"count": 2}),
         ('<earlier role="user">\nwords: count=7\n</earlier>\n<question>\nHi\n</question>', None, {"count": 64}),
     ],
@@ -107,3 +108,15 @@ async def test_without_a_stream_it_echoes_as_the_vllm_backend_does(
         url = f"{servers.settings.triton_http}/v2/models/words/generate"
         answered = await http.post(url, json={"text_input": f"words: count={count}", **given})
     assert answered.json()["text_output"] == said
+    assert "finish_reason" not in answered.json()
+
+
+@pytest.mark.parametrize(("max_tokens", "reason"), [(1, "length"), (2, "stop")])
+async def test_it_says_why_it_ended_when_asked_as_the_vllm_backend_does(
+    servers: Servers, max_tokens: int, reason: str
+) -> None:
+    given = {"return_finish_reason": True, "sampling_parameters": f'{{"max_tokens": {max_tokens}}}'}
+    async with httpx.AsyncClient() as http:
+        url = f"{servers.settings.triton_http}/v2/models/words/generate"
+        answered = await http.post(url, json={"text_input": "words: count=2", **given})
+    assert answered.json()["finish_reason"] == reason

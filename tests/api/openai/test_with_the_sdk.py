@@ -76,6 +76,15 @@ async def test_max_tokens_ends_the_answer_with_length(sdk: openai.AsyncOpenAI) -
         max_tokens=5,
     )
     assert answer.choices[0].message.content == words(5)
+    assert answer.choices[0].finish_reason == "length"
+
+
+async def test_a_stop_sequence_ends_the_answer_with_stop(sdk: openai.AsyncOpenAI) -> None:
+    answer = await sdk.chat.completions.create(
+        model="words", messages=asking("words: count=50 delay_ms=1"), stop=["w6 w7"]
+    )
+    assert answer.choices[0].message.content == words(5)
+    assert answer.choices[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

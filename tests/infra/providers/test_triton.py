@@ -41,7 +41,10 @@ async def test_the_first_piece_does_not_wait_for_the_tick(servers: Servers) -> N
 
 
 async def test_no_more_tokens_come_than_were_asked_for(triton: Provider) -> None:
-    assert (await answer(triton, "words", "words: count=64 delay_ms=1", max_tokens=3))[0] == numbered(3)
+    text, ended = await answer(triton, "words", "words: count=64 delay_ms=1", max_tokens=3)
+    assert (text, ended.status) == (numbered(3), "length")
+    text, ended = await answer(triton, "words", "words: count=3 delay_ms=1", max_tokens=3)
+    assert (text, ended.status) == (numbered(3), "completed")
 
 
 async def test_a_stop_sequence_ends_the_answer_and_the_model(triton: Provider, servers: Servers) -> None:

@@ -29,8 +29,11 @@ def failure(text, code):
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, getattr(pb_utils.TritonError, code)))
 
 
-def response(text):
-    return pb_utils.InferenceResponse([pb_utils.Tensor("text_output", np.array([text.encode()], dtype=np.object_))])
+def response(text, finish_reason=None):
+    said = {"text_output": text} | ({"finish_reason": finish_reason} if finish_reason else {})
+    return pb_utils.InferenceResponse(
+        [pb_utils.Tensor(name, np.array([each.encode()], dtype=np.object_)) for name, each in said.items()]
+    )
 
 
 class TritonPythonModel:
@@ -71,22 +74,25 @@ class TritonPythonModel:
         if echo and stream:
             raise ValueError("When streaming, `exclude_input_in_output` = False is not allowed.")
         sampling = json.loads(value(request, "sampling_parameters", b"{}") or b"{}")
-        pieces = await self.pieces(text, int(sampling.get("max_tokens", 1024)))
+        limit, all_pieces = int(sampling.get("max_tokens", 1024)), await self.pieces(text)
+        pieces, reason = all_pieces[:limit], None
+        if value(request, "return_finish_reason", False):
+            reason = "length" if len(all_pieces) > limit else "stop"
         if not stream:
-            return sender.send(response((text if echo else "") + "".join(pieces)), flags=FINAL)
-        for piece in pieces:
+            return sender.send(response((text if echo else "") + "".join(pieces), reason), flags=FINAL)
+        for number, piece in enumerate(pieces, 1):
             if sender.is_cancelled():
                 return sender.send(failure("cancelled", "CANCELLED"), flags=FINAL)
-            sender.send(response(piece))
+            sender.send(response(piece, reason if number == len(pieces) else None))
             await asyncio.sleep(0)
         return sender.send(flags=FINAL)
 
-    async def pieces(self, text, limit):
+    async def pieces(self, text):
         question = extract.question_of(frame.questions(text))
         found = extract.candidates(question, frame.passages(text))
         vectors = await self.embed([question] + [candidate[1] for candidate in found]) if found else None
         chosen = extract.choose(found, vectors) if found else []
-        return list(extract.pieces(chosen))[:limit]
+        return list(extract.pieces(chosen))
 
     async def embed(self, texts):
         return np.stack(await asyncio.gather(*(self.vector(text) for text in texts)))

@@ -12,16 +12,25 @@ LONGEST_DELAY_MS = 600_000
 
 @dataclass(frozen=True)
 class Directive:
-    """`count` words, `delay_ms` apart; an error after `fail_after` of them; `marker` names the turn in the log."""
+    """`count` words, `delay_ms` apart; an error after `fail_after` of them; `marker` names the turn in the log.
+
+    `cut`: more words were asked for than tokens allowed.
+    """
 
     count: int = 64
     delay_ms: float = 5.0
     fail_after: int | None = None
     marker: str = "-"
+    cut: bool = False
 
     @property
     def fails(self):
         return self.fail_after is not None and self.fail_after < self.count
+
+    @property
+    def finish_reason(self):
+        """Why its words end, as vLLM says it; None when they end in an error."""
+        return None if self.fails else "length" if self.cut else "stop"
 
     @property
     def words(self):
@@ -52,6 +61,7 @@ def read(text, max_tokens=None):
         delay_ms=float(parts.get("delay_ms", Directive.delay_ms)),
         fail_after=int(parts["fail_after"]) if "fail_after" in parts else None,
         marker=parts.get("marker", Directive.marker),
+        cut=max_tokens is not None and max_tokens < count,
     )
     if not 0 <= count <= MOST_WORDS:
         raise ValueError(f"count is 0 to {MOST_WORDS}")

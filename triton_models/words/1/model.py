@@ -34,8 +34,11 @@ def failure(text, code):
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, getattr(pb_utils.TritonError, code)))
 
 
-def response(text):
-    return pb_utils.InferenceResponse([pb_utils.Tensor("text_output", np.array([text.encode()], dtype=np.object_))])
+def response(text, finish_reason=None):
+    said = {"text_output": text} | ({"finish_reason": finish_reason} if finish_reason else {})
+    return pb_utils.InferenceResponse(
+        [pb_utils.Tensor(name, np.array([each.encode()], dtype=np.object_)) for name, each in said.items()]
+    )
 
 
 class TritonPythonModel:
@@ -73,12 +76,13 @@ class TritonPythonModel:
             raise ValueError("When streaming, `exclude_input_in_output` = False is not allowed.")
         sampling = json.loads(value(request, "sampling_parameters", b"{}") or b"{}")
         wanted = directive.read(text, sampling.get("max_tokens"))
+        reason = wanted.finish_reason if value(request, "return_finish_reason", False) else None
         if stream:
-            return await self.stream(wanted, sender, f"turn={request.request_id()} marker={wanted.marker}")
+            return await self.stream(wanted, reason, sender, f"turn={request.request_id()} marker={wanted.marker}")
         await asyncio.sleep(wanted.at(wanted.count))
-        return sender.send(response((text if echo else "") + wanted.text(0, wanted.count)), flags=FINAL)
+        return sender.send(response((text if echo else "") + wanted.text(0, wanted.count), reason), flags=FINAL)
 
-    async def stream(self, wanted, sender, who):
+    async def stream(self, wanted, reason, sender, who):
         """Send each word when it is due; together what is late, or what many streams cannot afford to send alone."""
         self.note("started", who)
         begun = asked = self.loop.time()
@@ -91,7 +95,7 @@ class TritonPythonModel:
                     self.note(f"cancelled after {sent}", who)
                     return sender.send(failure("cancelled", "CANCELLED"), flags=FINAL)
             if (due := min(wanted.due(now - begun), sent + MOST_AT_ONCE)) > sent:
-                sender.send(response(wanted.text(sent, due)))
+                sender.send(response(wanted.text(sent, due), reason if due == wanted.words else None))
                 sent = due
             await asyncio.sleep(self.pause(wanted, begun, sent))
         return self.end(wanted, sender, who)
