@@ -26,7 +26,10 @@ def main() -> int:
     causes: list[BaseException] = []
 
     def failed(cause: BaseException) -> None:
-        log.error("cannot go on", exc_info=cause)
+        if isinstance(cause, Invalid):
+            log.error("cannot start", reason=str(cause))
+        else:
+            log.error("cannot go on", exc_info=cause)
         causes.append(cause)
         server.should_exit = True
 
@@ -54,6 +57,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn stops in order at the first one, and raises it again at the end
     server.run()
+    if any(isinstance(cause, Invalid) for cause in causes):
+        return os.EX_CONFIG
     return 1 if causes or not server.started else 0
 
 

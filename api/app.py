@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from fastapi import FastAPI, Request
@@ -57,8 +57,9 @@ def create_app(settings: Settings, failed: Callable[[BaseException], None] | Non
             yield
         finally:
             opening.cancel()
-            with suppress(asyncio.CancelledError):
-                await opening
+            await asyncio.wait([opening])
+            if failed is None and not opening.cancelled():
+                opening.result()  # nobody was told
 
     health = Health(new_registry())
     app = FastAPI(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -55,6 +56,19 @@ class Models:
             raise Invalid(f"no model {alias!r}; there are {', '.join(self.aliases)}") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands there twice, of which PyYAML would take the last one and say nothing."""
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys: dict[str, Any] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and (first := keys.setdefault(key.value, key)) is not key:
+                lines = f"lines {first.start_mark.line + 1} and {key.start_mark.line + 1}"
+                raise Invalid(f"{key.value!r} stands there twice ({lines}); rename one or remove it")
+        return node
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,12 +116,14 @@ def read_models(settings: Settings) -> Models:
     """The models of an installation; raises Invalid naming file, place and cure."""
     path = settings.models_file
     try:
-        read = _File.model_validate(yaml.safe_load(path.read_text()))
+        read = _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # noqa: S506 - it is a safe one
         return _models(read, settings)
     except FileNotFoundError as exc:
         raise Invalid(f"{path} is missing: name the models there, or set TURNLOG_MODELS_FILE") from exc
     except ValidationError as exc:
         raise Invalid(f"{path}: {'; '.join(_problem(each) for each in exc.errors())}") from exc
+    except UnicodeDecodeError as exc:
+        raise Invalid(f"{path} is not UTF-8 (byte {exc.start}): save it as UTF-8") from exc
     except yaml.YAMLError as exc:
         raise Invalid(f"{path} is not YAML: {exc}") from exc
     except Invalid as exc:
@@ -132,10 +148,26 @@ def _server(name: str, read: _Server, settings: Settings) -> Server:
     if read.kind == "triton":
         if read.key_from:
             raise Invalid(f"providers.{name}.key_from: Triton takes no key, remove it")
-        return Server(name=name, kind="triton", url=read.url or settings.triton_http, key_variable=None)
+        url = _url(name, read.url) if read.url else settings.triton_http
+        return Server(name=name, kind="triton", url=url, key_variable=None)
     if not read.url:
         raise Invalid(f"providers.{name}.url: is missing, add the address before /chat/completions")
-    return Server(name=name, kind=read.kind, url=read.url.rstrip("/"), key_variable=read.key_from)
+    return Server(name=name, kind=read.kind, url=_url(name, read.url), key_variable=read.key_from)
+
+
+def _url(name: str, url: str) -> str:
+    place = f"providers.{name}.url"
+    if "?" in url or "#" in url:
+        raise Invalid(f"{place}: only scheme, host, port and path are sent; remove what follows the path")
+    try:
+        found = urlsplit(url)
+        (found.hostname or "").encode("idna")
+        complete = bool(found.hostname) and found.port != 0
+    except ValueError as exc:  # of the port, the brackets or the name
+        raise Invalid(f"{place}: {url} is no address ({exc}); write it as https://HOST:PORT/PATH") from exc
+    if not complete:
+        raise Invalid(f"{place}: {url} is no address; write it as https://HOST:PORT/PATH")
+    return url.rstrip("/")
 
 
 def _alias(name: str, read: _Alias, servers: Mapping[str, Server], settings: Settings) -> Alias:

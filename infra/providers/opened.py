@@ -40,7 +40,10 @@ def _dialect(server: Server, settings: Settings) -> Dialect:
 def _key(server: Server, settings: Settings) -> SecretStr | None:
     if not server.key_variable:
         return None
-    if not (key := os.environ.get(server.key_variable)):
-        place = f"{settings.models_file}: providers.{server.name}.key_from"
-        raise Invalid(f"{place}: the environment variable {server.key_variable} is not set; put the API key there")
+    key = os.environ.get(server.key_variable, "").strip()  # a key from a file often ends its line
+    place = f"{settings.models_file}: providers.{server.name}.key_from: the environment variable {server.key_variable}"
+    if not key:
+        raise Invalid(f"{place} is not set; put the API key there")
+    if not (key.isascii() and key.isprintable()):
+        raise Invalid(f"{place} holds what no header can carry; put nothing but the API key there")
     return SecretStr(key)

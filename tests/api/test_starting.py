@@ -1,6 +1,7 @@
 """The API before, and without, its servers."""
 
 import asyncio
+import os
 import socket
 import sys
 from pathlib import Path
@@ -98,6 +99,26 @@ async def test_the_process_tells_no_secret_and_stops_in_order(house: House) -> N
     assert process.returncode == 0
     assert b"ready" in said
     assert key[-20:].encode() not in said
+
+
+async def test_settings_that_are_wrong_end_the_process_with_their_reason_and_no_restart(tmp_path: Path) -> None:
+    models = tmp_path / "models.yaml"
+    models.write_text(
+        "default: a\nproviders: {far: {kind: openai, url: 'http://far.example', key_from: NO_SUCH_KEY}}\n"
+        "models: {a: {provider: far, model: m, retrieval: off}}"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "api",
+        env=environment(Settings(models_file=models, data=tmp_path), TURNLOG_API_PORT="0"),
+        stderr=asyncio.subprocess.STDOUT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), SECONDS)
+    assert process.returncode == os.EX_CONFIG
+    assert b"providers.far.key_from: the environment variable NO_SUCH_KEY is not set" in said
+    assert b"Traceback" not in said
 
 
 async def listens(port: int) -> bool:

@@ -1,5 +1,6 @@
 """models.yaml: what it gives, and what it says when it is wrong."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from infra.providers.opened import open_providers
 from infra.settings import Limits, Settings
 from schemas.errors import Invalid
 from schemas.turns import Parameters
+from tests.infra.providers.fake_openai import DONE, HEAD, FakeOpenAI, piece
 
 GOOD = """
 default: a
@@ -69,6 +71,25 @@ def test_a_model_that_nobody_named_is_invalid(tmp_path: Path) -> None:
         ("https://far", "https://me:pw@far", "providers.far.url: String should match"),
         ("{kind: triton}", "{kind: triton, key_from: K}", "providers.near.key_from: Triton takes no key"),
         ("default: a", "default: [a", "models.yaml is not YAML"),
+        ("  c:", "  b:", "models.yaml: 'b' stands there twice (lines 8 and 9); rename one or remove it"),
+        ("  far:", "  near:", "models.yaml: 'near' stands there twice (lines 4 and 5)"),
+        ("default: a", "default: a\ndefault: b", "models.yaml: 'default' stands there twice (lines 2 and 3)"),
+        ("far.example/", "far.example:abc/", "providers.far.url: https://far.example:abc/v1/ is no address"),
+        ("far.example/", "far.example:99999/", "providers.far.url: https://far.example:99999/v1/ is no address"),
+        ("far.example/", "far.example:0/", "providers.far.url: https://far.example:0/v1/ is no address"),
+        ("far.example/", "[::1/", "providers.far.url: https://[::1/v1/ is no address (Invalid IPv6 URL)"),
+        ("far.example/", "far..example/", "providers.far.url: https://far..example/v1/ is no address"),
+        (
+            "far.example/",
+            ":80/",
+            "providers.far.url: https://:80/v1/ is no address; write it as https://HOST:PORT/PATH",
+        ),
+        ("/v1/", "/v1?api-version=1", "providers.far.url: only scheme, host, port and path are sent; remove what"),
+        (
+            "{kind: triton}",
+            '{kind: triton, url: "http://near:abc"}',
+            "providers.near.url: http://near:abc is no address",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_cure(tmp_path: Path, before: str, after: str, said: str) -> None:
@@ -77,6 +98,13 @@ def test_what_is_wrong_is_named_with_its_cure(tmp_path: Path, before: str, after
         read_models(settings_with(tmp_path, GOOD.replace(before, after)))
     assert said in str(caught.value)
     assert str(tmp_path / "models.yaml") in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    settings = settings_with(tmp_path, GOOD)
+    settings.models_file.write_bytes(GOOD.replace("Big.", "Größe.").encode("latin-1"))
+    with pytest.raises(Invalid, match=r"models.yaml is not UTF-8 \(byte \d+\): save it as UTF-8"):
+        read_models(settings)
 
 
 def test_a_missing_file_is_named_with_its_setting(tmp_path: Path) -> None:
@@ -92,6 +120,29 @@ async def test_a_key_that_is_not_set_is_named_at_the_start(tmp_path: Path, monke
     ):
         async with open_providers(settings, read_models(settings)):
             pass
+
+
+@pytest.mark.parametrize("key", ["sk-1\nx-evil: 1", "sk-ä", " \n"])
+async def test_a_key_that_no_header_can_carry_is_refused_and_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("FAR_KEY", key)
+    settings = settings_with(tmp_path, GOOD)
+    with pytest.raises(Invalid, match=r"providers.far.key_from: the environment variable FAR_KEY") as caught:
+        async with open_providers(settings, read_models(settings)):
+            pass
+    assert "sk-" not in str(caught.value)
+
+
+async def test_a_key_may_end_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAR_KEY", "sk-1\n")
+    fake = FakeOpenAI((HEAD, piece("x", "stop"), DONE))
+    async with await asyncio.start_server(fake.serve, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = settings_with(tmp_path, GOOD.replace("https://far.example", address))
+        async with open_providers(settings, read_models(settings)) as providers:
+            await providers["far"].check("big", 30)
+    assert "authorization: Bearer sk-1\r\naccept:" in fake.heads[0]
 
 
 async def test_a_key_never_shows_in_what_can_be_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
