@@ -27,7 +27,7 @@ class Generation:
         self._server, self._dialect, self._pace, self._connection = server, dialect, pace, connection
         self._on_text = on_text
         self._response = Response(on_data=self._read)
-        self._said = Said()
+        self._said, self._events = Said(), 0
         self._stop = StopSequences([])
         self._text: list[str] = []
         self._untaken: Exception | None = None
@@ -135,12 +135,15 @@ class Generation:
         for line in [*lines, rest] if self._response.complete else lines:
             if self._said.done:
                 return
-            if line.startswith(b"data:") and (text := self._dialect.read(bytes(line[5:].strip()), self._said)):
-                self._keep(text)
+            if line.startswith(b"data:"):
+                self._events += 1
+                if text := self._dialect.read(bytes(line[5:].strip()), self._said):
+                    self._keep(text)
         if self._response.lost and not self._said.finish:
             raise Unavailable(self._server, self._response.lost)
         if self._response.complete and self._dialect.says_that_it_ended and not self._said.finish:
-            raise ModelFailed(self._server, "its stream ended before the answer did")
+            events = "its stream ended before the answer did" if self._events else "what it sent is no event stream"
+            raise ModelFailed(self._server, events)
 
     def _keep(self, piece: str) -> None:
         self.pieces += 1

@@ -65,11 +65,11 @@ class OpenAIDialect:
         if usage := chunk.get("usage"):
             said.prompt_tokens = _count(usage.get("prompt_tokens"))
             said.completion_tokens = _count(usage.get("completion_tokens"))
-        choices = chunk.get("choices")
-        if not choices:
+        ours = [choice for choice in chunk.get("choices") or () if not choice.get("index")]  # one answer was asked for
+        if not ours:
             return ""
-        self._finish(choices[0].get("finish_reason"), said)
-        return str((choices[0].get("delta") or {}).get("content") or "")
+        self._finish(ours[0].get("finish_reason"), said)
+        return str((ours[0].get("delta") or {}).get("content") or "")
 
     def _finish(self, reason: str | None, said: Said) -> None:
         if reason == "content_filter":

@@ -75,6 +75,14 @@ async def test_carriage_returns_comments_and_an_end_without_a_line_end_are_fine(
         assert (await answer(provider, "m", "Hi"))[0] == "a"
 
 
+async def test_only_the_first_choice_counts() -> None:
+    other = event(choices=[{"index": 1, "delta": {"content": "other"}, "finish_reason": "length"}])
+    both = event(choices=[{"index": 1, "delta": {"content": "other"}}, {"index": 0, "delta": {"content": "b"}}])
+    async with opened(HEAD, piece("a"), other, both, LAST, DONE) as (_, provider):
+        text, ended = await answer(provider, "m", "Hi")
+    assert (text, ended.status) == ("ab", "completed")
+
+
 async def test_a_token_limit_is_said() -> None:
     async with opened(HEAD, piece("cut", "length"), DONE) as (_, provider):
         assert (await answer(provider, "m", "Hi"))[1].status == "length"
@@ -150,6 +158,7 @@ async def test_a_stop_closes_the_connection() -> None:
         ([HEAD, chunk(b'data: {"choices":"x"}\n\n')], ModelFailed, "no chunk of a chat completion"),
         ([HEAD, piece("a"), event(error={"message": "overloaded"})], ModelFailed, "overloaded"),
         ([HEAD, piece("a"), END], ModelFailed, "its stream ended before the answer did"),
+        ([whole(200, {"choices": [{"message": {"content": "a"}}]})], ModelFailed, "what it sent is no event stream"),
         ([HEAD, piece("a", "content_filter"), DONE], Refused, "content filter"),
         ([b"SSH-2.0-OpenSSH_9.2\r\n"], Unavailable, "no HTTP"),
         ([HEAD, chunk(b"data: " + b"x" * 1_200_000)], ModelFailed, "an event without an end"),
