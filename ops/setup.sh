@@ -2,6 +2,7 @@
 # Makes .venv exactly what requirements.txt (or, for tests, requirements-dev.txt) says; does nothing when it is that already.
 #   ops/setup.sh run|dev        PYTHON=... chooses the interpreter
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
 case ${1:-} in run) wanted=requirements.txt size=200 ;; dev) wanted=requirements-dev.txt size=250 ;; *) echo "setup.sh run|dev" >&2; exit 2 ;; esac
 
@@ -51,8 +52,13 @@ say() { echo "environment: $* ($(($(date +%s) - begun)) s)" >&2; }
 if ! .venv/bin/python -c 'import sys' 2>/dev/null; then
     rm -rf .venv
     say "making .venv with $python"
-    "$python" -m venv .venv || { rm -rf .venv; fail "$python cannot make virtual environments." \
-        "  Debian, Ubuntu: sudo apt-get install python3-venv     then run again"; }
+    if ! said=$("$python" -m venv .venv 2>&1); then
+        rm -rf .venv
+        [ "$best" -ge 4 ] || fail "$python cannot make virtual environments." \
+            "  Debian, Ubuntu: sudo apt-get install python3-venv     then run again"
+        fail "$python could not make $here/.venv: $(printf '%s' "$said" | tail -n 1)" \
+            "Is the disk full, the folder read-only, or a ':' in its path? Run again after mending it."
+    fi
 fi
 rm -f .venv/.turnlog
 if ! .venv/bin/uv --version >/dev/null 2>&1; then
@@ -61,13 +67,14 @@ if ! .venv/bin/uv --version >/dev/null 2>&1; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt ||
         fail "The package installer could not be fetched: is there a network? Run again to go on."
 fi
-export VIRTUAL_ENV="$PWD/.venv"
+# Named in each call: UV_SYSTEM_PYTHON, where a user has set it, would turn it to their own Python and empty that.
+ours="$PWD/.venv/bin/python"
 # Where the system has certificates they are the ones to trust: a company's own among them.
 [ ! -e /etc/ssl/certs/ca-certificates.crt ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 say "installing $(grep -c '==' "$wanted") packages, about $size MB the first time"
-.venv/bin/uv pip sync --quiet --require-hashes "$wanted" ||
+.venv/bin/uv pip sync --python "$ours" --quiet --require-hashes "$wanted" ||
     fail "The Python packages could not be installed (see above). Run again to go on."
-.venv/bin/uv pip install --quiet --no-deps --offline -e . -e client ||
+.venv/bin/uv pip install --python "$ours" --quiet --no-deps --offline -e . -e client ||
     fail "This project itself could not be installed into .venv (see above)."
 { stamp "$wanted"; echo "$here"; } > .venv/.turnlog
 say "$(.venv/bin/python --version), made"

@@ -38,10 +38,10 @@ def interpreter(folder: Path, name: str, words: str) -> Path:
     return made
 
 
-def run(folder: Path, python: str, *command: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, python: str, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Runs it in a copy, to choose among these interpreters."""
     asked = command or ("sh", "ops/setup.sh", "run")
-    environment = {"PATH": "/usr/bin:/bin", "PYTHON": python}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHON": python, **more}
     return subprocess.run(asked, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -60,10 +60,34 @@ def test_the_python_that_make_is_given_is_the_one_that_is_asked(tmp_path: Path) 
 
 
 def test_a_python_that_makes_no_environments_leaves_none_half_made(tmp_path: Path) -> None:
-    done = setup(tmp_path, 'if [ "$1" = -c ]; then echo 7; else mkdir .venv; exit 1; fi')
+    done = setup(tmp_path, 'if [ "$1" = -c ]; then echo 3; else mkdir .venv; exit 1; fi')
     assert done.returncode == 1
     assert "python3-venv" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_an_environment_that_cannot_be_made_for_another_reason_is_told_with_it(tmp_path: Path) -> None:
+    full = "Error: [Errno 28] No space left on device"
+    done = setup(tmp_path, f'if [ "$1" = -c ]; then echo 7; else mkdir .venv; echo "{full}"; exit 1; fi')
+    assert done.returncode == 1
+    assert f"could not make {tmp_path}/.venv: {full}" in done.stderr
+    assert "python3-venv" not in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_packages_go_into_our_environment_whatever_the_users_shell_says(tmp_path: Path) -> None:
+    copy(tmp_path)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    ours = interpreter(tmp_path, ".venv/bin/python", "echo Python")
+    interpreter(tmp_path, ".venv/bin/uv", 'echo "$@" >> asked')
+    found = interpreter(tmp_path, "python3", "echo 7")
+    (tmp_path / "elsewhere/ops").mkdir(parents=True)
+    done = run(tmp_path, str(found), UV_SYSTEM_PYTHON="1", CDPATH=str(tmp_path / "elsewhere"))
+    assert done.returncode == 0, done.stderr
+    _, *calls = (tmp_path / "asked").read_text().splitlines()
+    assert [call.split()[:4] for call in calls] == [
+        ["pip", what, "--python", str(ours)] for what in ("sync", "install")
+    ]
 
 
 def test_of_several_the_first_of_the_best_is_chosen(tmp_path: Path) -> None:
