@@ -1,6 +1,7 @@
 """What `turnlog replay` does: reads the topics, notes why words are shown, and prints lines or JSON."""
 
-import getpass
+import os
+import pwd
 import sys
 from dataclasses import dataclass
 
@@ -51,9 +52,17 @@ class Asked:
         if self.reason is None:
             return None
         try:
-            return Reading(f"operator:{getpass.getuser()}", "command", choice.said, self.reason)
+            return Reading(f"operator:{account(os.getuid())}", "command", choice.said, self.reason)
         except Invalid as exc:
             raise TurnlogError(f"{exc}", HELP) from exc
+
+
+def account(uid: int) -> str:
+    """Its name, as the system knows it: whoever looks can choose every variable of their environment."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid:{uid}"
 
 
 def show(asked: Asked, *, json: bool) -> None:

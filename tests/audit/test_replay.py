@@ -1,6 +1,7 @@
 """What an auditor is told, from the topics alone, and what is noted of it."""
 
 import json
+import os
 import re
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from audit.choice import moment_of
 from audit.words import Reading
-from ops.replay import Asked
+from ops.replay import Asked, account
 from schemas.errors import Invalid
 from tests.api.house import after
 from tests.asking import PUMP, SAYS
@@ -59,7 +60,7 @@ async def test_words_are_shown_for_a_reason_that_is_on_the_log_before_them(audit
     assert words["text"] == SAYS
     kept = await lines(audited, "--accesses")
     assert REASON in kept[-1]["says"]
-    assert kept[-1]["says"].startswith("operator:")
+    assert kept[-1]["says"].startswith(f"operator:{account(os.getuid())} ")
     assert kept[-1]["details"]["turns"] == [audited.turn_id]
     assert any(REASON in line["says"] for line in await lines(audited, "--turn", audited.turn_id))
 
@@ -105,6 +106,13 @@ def test_what_cannot_be_meant_is_said(chosen: dict[str, str], why: str) -> None:
     nothing = dict.fromkeys(("turn", "conversation", "user", "document", "since", "until", "reason"))
     with pytest.raises(TurnlogError, match=why):
         Asked(**(nothing | {"accesses": False} | chosen)).choice()  # type: ignore[arg-type]
+
+
+def test_who_looks_is_what_the_system_says_and_not_what_the_environment_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+    assert account(0) == "root"
+    assert account(2**31 - 7) == f"uid:{2**31 - 7}"  # nobody's: it has no name
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 1001])
