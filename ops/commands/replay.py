@@ -35,7 +35,7 @@ def replay(
 
       turnlog replay --turn 019aa5ed-8c80-7b22-b777-d4dd1fc61c6f
 
-      turnlog replay --user ada --from 7d --json | jq .says
+      turnlog replay --user ada --from 7d --json | jq '.[].says'
 
       turnlog replay --conversation 019aa5ed-8c81-7000-8000-d4dd1fc61c6f --reason "complaint 4711"
 
