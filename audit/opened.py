@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from audit.choice import Choice
 from audit.find import Finder, Found, Heard
 from audit.story import Line, lines_of
-from audit.words import Reading
+from audit.words import Prompt, Reading
 from infra.kafka.log import Log
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
@@ -42,7 +42,7 @@ class Replay:
         words = await reading.words(lines, self._says(), self._objects) if reading is not None and lines else {}
         return Told(lines, words, found)
 
-    async def prompt(self, choice: Choice, reading: Reading) -> bytes | None:
+    async def prompt(self, choice: Choice, reading: Reading) -> Prompt | None:
         """The exact input of a turn's model, None when the log holds no answer; raises Invalid or Unavailable."""
         told = await self.told(choice)
         recorded = next((line for line in told.lines if line.event == "AnswerRecorded"), None)

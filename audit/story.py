@@ -51,6 +51,7 @@ class Line:
     document: str | None = None
     words: Words = field(default_factory=dict)
     prompt: Content | None = None
+    prompt_format: str = ""
 
 
 def lines_of(entries: Iterable[Entry]) -> list[Line]:
@@ -115,6 +116,7 @@ def _line(entry: Entry) -> Line:
         details={name: value for name, value in details.items() if value not in (None, [], {})},
         words={name: content for name, content in words.items() if content is not None and content.size},
         prompt=event.prompt if isinstance(event, AnswerRecorded) and event.prompt.size else None,
+        prompt_format=event.prompt_format if isinstance(event, AnswerRecorded) else "",
     )
 
 

@@ -1,6 +1,7 @@
 """People's words, shown only with a reason, which is on the log before they are."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from audit.story import Line
 from infra.kafka.publisher import Publisher
@@ -12,6 +13,16 @@ from topics.catalogue import AUDIT_ACCESSES
 
 MOST = 10_000  # turns and documents whose words one look may show
 REASON_CHARACTERS = 1000
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The exact input of a turn's model. `format`: text, or messages (a JSON list); `place`: of the record with it."""
+
+    turn_id: str
+    place: str
+    format: str
+    content: bytes
 
 
 class Reading:
@@ -31,12 +42,12 @@ class Reading:
             for number, line in shown.items()
         }
 
-    async def prompt(self, line: Line, publisher: Publisher, objects: Objects) -> bytes:
+    async def prompt(self, line: Line, publisher: Publisher, objects: Objects) -> Prompt:
         """The exact input of the model in a turn's record."""
-        if line.prompt is None:
+        if line.prompt is None or line.turn_id is None:
             raise Invalid("nothing was sent to a model in this turn")
         await self._tell([line], publisher, prompt=True)
-        return await objects.read(line.prompt)
+        return Prompt(line.turn_id, line.place, line.prompt_format, await objects.read(line.prompt))
 
     async def _tell(self, lines: Sequence[Line], publisher: Publisher, *, prompt: bool) -> None:
         turns = sorted({line.turn_id for line in lines if line.turn_id})

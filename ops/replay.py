@@ -3,12 +3,13 @@
 import os
 import pwd
 import sys
+from base64 import b64encode
 from dataclasses import dataclass
 
 from audit.choice import Choice, moment_of
 from audit.opened import Told, open_replay
 from audit.story import as_json, as_text
-from audit.words import Reading
+from audit.words import Prompt, Reading
 from infra.settings import Settings
 from ops.at_servers import done, settings_here
 from schemas.errors import Invalid
@@ -82,8 +83,8 @@ def show(asked: Asked, *, json: bool) -> None:
         notes.print("People's words are left out: --reason shows them, and is noted on the log.")
 
 
-def show_prompt(asked: Asked) -> None:
-    """Writes the exact bytes that the model of a turn was sent; raises TurnlogError."""
+def show_prompt(asked: Asked, *, json: bool) -> None:
+    """Writes the exact bytes that the model of a turn was sent, or tells of them; raises TurnlogError."""
     choice = asked.choice()
     reading = asked.reading(choice)
     if choice.turn is None:
@@ -92,8 +93,21 @@ def show_prompt(asked: Asked) -> None:
         raise TurnlogError(
             "The model's whole input is people's words: say why you read it.", 'For example: --reason "complaint 4711".'
         )
-    sys.stdout.buffer.write(done(_prompt(settings_here(), choice, reading)))
+    found = done(_prompt(settings_here(), choice, reading))
+    if json:
+        say_json(told_prompt(found))
+        return
+    sys.stdout.buffer.write(found.content)
     sys.stdout.flush()
+
+
+def told_prompt(prompt: Prompt) -> dict[str, str]:
+    """For programs: `prompt` where the bytes are UTF-8, else `prompt_base64`, so that none is changed."""
+    found = {"turn_id": prompt.turn_id, "place": prompt.place, "format": prompt.format}
+    try:
+        return found | {"prompt": prompt.content.decode()}
+    except UnicodeDecodeError:
+        return found | {"prompt_base64": b64encode(prompt.content).decode()}
 
 
 async def _told(settings: Settings, choice: Choice, reading: Reading | None) -> Told:
@@ -101,7 +115,7 @@ async def _told(settings: Settings, choice: Choice, reading: Reading | None) -> 
         return await replay.told(choice, reading, heard=_progress)
 
 
-async def _prompt(settings: Settings, choice: Choice, reading: Reading) -> bytes:
+async def _prompt(settings: Settings, choice: Choice, reading: Reading) -> Prompt:
     async with open_replay(settings, words=True) as replay:
         found = await replay.prompt(choice, reading)
     if found is None:

@@ -71,7 +71,7 @@ async def replay_prompt(turn_id: TurnPath, caller: Audits, services: Opened, rea
         found = await _replay(services).prompt(choice, reading)
     if found is None:
         raise not_found(f"answer of turn {turn_id} on the log")
-    return Response(found, media_type="application/octet-stream")
+    return Response(found.content, media_type="application/octet-stream")
 
 
 @router.get("/conversations/{conversation_id}", response_model=Story)

@@ -40,11 +40,13 @@ def replay(
       turnlog replay --conversation 019aa5ed-8c81-7000-8000-d4dd1fc61c6f --reason "complaint 4711"
 
       turnlog replay --turn 019aa5ed-8c80-7b22-b777-d4dd1fc61c6f --prompt --reason "complaint 4711" > prompt.txt
+
+      turnlog replay --turn 019aa5ed-8c80-7b22-b777-d4dd1fc61c6f --prompt --reason "complaint 4711" --json | jq .format
     """
     from ops.replay import Asked, show, show_prompt
 
     asked = Asked(turn, conversation, user, document, accesses, since, until, reason)
     if prompt:
-        show_prompt(asked)
+        show_prompt(asked, json=json)
     else:
         show(asked, json=json)

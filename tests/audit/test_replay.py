@@ -3,13 +3,14 @@
 import json
 import os
 import re
+from base64 import b64decode
 from typing import Any
 
 import pytest
 
 from audit.choice import moment_of
-from audit.words import Reading
-from ops.replay import Asked, account
+from audit.words import Prompt, Reading
+from ops.replay import Asked, account, told_prompt
 from schemas.errors import Invalid
 from tests.api.house import after
 from tests.asking import PUMP, SAYS
@@ -74,6 +75,10 @@ async def test_the_models_input_is_told_byte_by_byte(audited: Audited) -> None:
     sent = [body["messages"] for body in audited.asking.model.bodies]
     assert json.loads(ran.out) in sent
     assert PUMP.encode() in ran.out
+    as_json = await audited.turnlog("replay", "--prompt", "--json", "--turn", audited.turn_id, "--reason", REASON)
+    told = json.loads(as_json.out)
+    assert (told["turn_id"], told["format"], told["prompt"]) == (audited.turn_id, "messages", ran.text)
+    assert told["place"].startswith("answers/")
     assert "with the model's whole input" in (await lines(audited, "--accesses"))[-1]["says"]
 
 
@@ -106,6 +111,12 @@ def test_what_cannot_be_meant_is_said(chosen: dict[str, str], why: str) -> None:
     nothing = dict.fromkeys(("turn", "conversation", "user", "document", "since", "until", "reason"))
     with pytest.raises(TurnlogError, match=why):
         Asked(**(nothing | {"accesses": False} | chosen)).choice()  # type: ignore[arg-type]
+
+
+def test_a_prompt_that_is_no_utf_8_loses_no_byte_in_json() -> None:
+    told = told_prompt(Prompt("t1", "answers/8:0", "text", b"\xff\x00"))
+    assert b64decode(told["prompt_base64"]) == b"\xff\x00"
+    assert "prompt" not in told
 
 
 def test_who_looks_is_what_the_system_says_and_not_what_the_environment_does(monkeypatch: pytest.MonkeyPatch) -> None:
