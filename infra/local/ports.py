@@ -3,7 +3,7 @@
 import dataclasses
 import random
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,12 @@ class Ports:
         for name, value in pairs:
             if name not in names or not value.isdecimal() or not 0 < int(value) < 65536:
                 raise Invalid(f"port {name}={value}: expected NAME=NUMBER with one of {', '.join(names)}")
-        return cls(**{name: int(value) for name, value in pairs})
+        chosen = cls(**{name: int(value) for name, value in pairs})
+        first: dict[int, str] = {}
+        for name, port in dataclasses.asdict(chosen).items():
+            if (other := first.setdefault(port, name)) != name:
+                raise Invalid(f"port {port} is given to {other} and to {name}: choose another for one of them")
+        return chosen
 
     @classmethod
     def free(cls) -> "Ports":
@@ -62,29 +67,35 @@ class Ports:
 
 def _unused() -> Iterator[int]:
     for port in random.sample(range(20000, 32000), 12000):
-        if is_free(port):
+        if refusal(port) is None:
             yield port
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen here."""
+def refusal(port: int) -> OSError | None:
+    """Why no server could listen here; None: one could."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+        except OSError as exc:
+            return exc
+    return None
 
 
-def check_free(ports: Mapping[str, int]) -> None:
-    """Raises Invalid naming each port that is in use, by whom, and how to choose another."""
-    taken = {name: port for name, port in ports.items() if not is_free(port)}
-    if taken:
-        first = next(iter(taken))
-        lines = [f"port {port} ({name}) is in use{holder_of(port)}" for name, port in taken.items()]
+def check_free(ports: Mapping[str, int], refusal: Callable[[int], OSError | None] = refusal) -> None:
+    """Raises Invalid naming each port that cannot be had, who uses it, and how to choose another."""
+    refused = {name: why for name, port in ports.items() if (why := refusal(port))}
+    if refused:
+        first = next(iter(refused))
+        lines = [f"port {ports[name]} ({name}) {_said(why, ports[name])}" for name, why in refused.items()]
         cure = f"make run PORTS='{first}=NUMBER', or TURNLOG_PORT_{first.upper()}=NUMBER"
         raise Invalid("\n".join([*lines, f"Stop what uses it, or choose another: {cure}"]))
+
+
+def _said(why: OSError, port: int) -> str:
+    if isinstance(why, PermissionError):
+        return "needs root, as all under 1024 do"
+    return f"is in use{holder_of(port)}"
 
 
 def holder_of(port: int) -> str:

@@ -31,6 +31,17 @@ def test_a_port_that_cannot_be_is_refused_with_the_names_there_are(wrong: str) -
         Ports.chosen({}, [wrong])
 
 
+@pytest.mark.parametrize("twice", [["api=27180", "views=27180"], [f"api={Ports().views}"]])
+def test_one_port_for_two_is_refused_with_the_names_of_both(twice: list[str]) -> None:
+    with pytest.raises(Invalid, match=r"is given to api and to views"):
+        Ports.chosen({}, twice)
+
+
+def test_a_port_that_needs_root_is_not_said_to_be_in_use() -> None:
+    with pytest.raises(Invalid, match=r"port 80 \(api\) needs root, as all under 1024 do\n.*choose another"):
+        check_free({"api": 80}, lambda _: PermissionError(13, "Permission denied"))
+
+
 def test_free_ports_differ_from_each_other() -> None:
     ports = [
         port for name in ("api", "kafka", "triton", "registry", "opensearch") for port in Ports.free().of(name).values()
