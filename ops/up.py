@@ -135,6 +135,10 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="stop again when everything was ready")
     arguments = parser.parse_args()
     os.umask(0o022)  # what root unpacks, the servers' account has to read; private files are made private one by one
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        from turnlog.standard_streams import open_closed_ones  # only then: the client takes 8 MB
+
+        open_closed_ones()
     say = Console()
     try:
         check_python()

@@ -48,8 +48,8 @@ def become(program: Program, alone: Connection) -> None:
     os.umask(0o077)
     os.chdir(program.directory)
     log = os.open(program.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(log, stream.fileno())
+    for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+        os.dup2(log, descriptor)
         cast(TextIOWrapper, stream).reconfigure(line_buffering=True)
     os.close(log)
     os.environ.clear()

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from infra.local.launch import Running, prepare, spawn
 from infra.local.processes import birth_of
 from infra.local.server import Process, Server, Started, WouldNotStart
 from infra.local.supervisor import Supervisor
+from tests.code import ROOT
 from tests.infra.local.tiny import job
 
 PRELOADED = "tests.infra.local.forked"  # and what the forks run
@@ -59,6 +61,28 @@ async def test_it_has_a_folder_a_session_an_environment_a_log_and_a_name_of_its_
     assert f"name python -m {PRELOADED}\n" in told
     assert "name __main__ arguments ['tell']\n" in told
     assert (tmp_path / "one/log").stat().st_mode & 0o777 == 0o600
+
+
+CLOSED = """
+import asyncio, sys
+from pathlib import Path
+from tests.infra.local.test_forks import FORKS, begun, forked
+from turnlog.standard_streams import open_closed_ones
+assert sys.stdin is sys.stdout is sys.stderr is None
+open_closed_ones()
+async def main():
+    assert await (await begun(forked(Path(sys.argv[1]), "tell"))).wait() == 0
+    print("nobody hears this", flush=True)
+asyncio.run(main())
+FORKS.close()
+"""
+
+
+def test_it_starts_and_logs_where_the_standard_streams_were_closed(tmp_path: Path) -> None:
+    script = [sys.executable, "-c", CLOSED, str(tmp_path / "one")]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *script], cwd=ROOT, check=False, timeout=60)
+    assert done.returncode == 0
+    assert "arguments ['tell']\n" in (tmp_path / "one/log").read_text()
 
 
 async def test_what_was_imported_before_is_not_imported_again(tmp_path: Path) -> None:
