@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from infra.local.ports import Ports
-from infra.local.server import WouldNotStart
+from infra.local.server import WouldNotStart, cure
 from infra.triton.local import check_python
 from ops.child import child
 from ops.installation import Installation
@@ -145,9 +145,11 @@ def main() -> int:
         installation = Installation.at(arguments.folder, Ports.chosen(os.environ, arguments.port))
         with installation.alone():
             return asyncio.run(up(installation, say, report=arguments.report, json=arguments.json, once=arguments.once))
-    except (Invalid, Unavailable, WouldNotStart, OSError) as exc:
+    except (Invalid, Unavailable, WouldNotStart) as exc:
         tell(str(exc), sys.stderr)
-        return 1
+    except OSError as exc:
+        tell(f"{arguments.folder}: {exc}\n{cure(str(exc))}", sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

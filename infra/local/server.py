@@ -99,6 +99,7 @@ class WouldNotStart(Exception):
 HINTS = {
     "Address already in use": "Its port is in use: stop what uses it, or choose another: make run PORTS='NAME=NUMBER'.",
     "No space left on device": "The disk is full: make room, then run again; nothing is lost.",
+    "Read-only file system": "It cannot be written to: choose another folder, or make this one writable.",
     "insufficient memory": "Memory is short: the whole stack needs about 2 GB free.",
     "Cannot allocate memory": "Memory is short: the whole stack needs about 2 GB free.",
     "libpython": "Triton needs a Python with a shared libpython: see the README.",
@@ -106,10 +107,14 @@ HINTS = {
 }
 
 
+def cure(said: str) -> str:
+    """What to do about what was said."""
+    return next((cure for words, cure in HINTS.items() if words in said), "Run again after mending what it names.")
+
+
 def hint(said: str, log: Path) -> str:
     """What to do about a failed start."""
-    found = next((cure for words, cure in HINTS.items() if words in said), "Run again after mending what it names.")
-    return f"{found} Its whole log: {log}"
+    return f"{cure(said)} Its whole log: {log}"
 
 
 def last_lines(said: str, count: int = 10) -> str:

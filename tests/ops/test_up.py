@@ -51,6 +51,15 @@ def test_a_folder_in_use_is_refused_with_who_holds_it(folder: Path) -> None:
     assert "in use by another run: pid 4711" in said
 
 
+def test_a_folder_that_cannot_be_made_is_named_with_what_to_do(folder: Path) -> None:
+    (folder / "file").touch()
+    run = started(folder / "file" / "x", Ports.free())
+    said, _ = run.communicate(timeout=100)
+    assert run.returncode == 1
+    assert f"{folder}/file/x: [Errno 20] Not a directory" in said
+    assert "Run again after mending" in said
+
+
 def pids_once_started(folder: Path) -> list[int]:
     end = time.monotonic() + 60
     while len(found := pids_in(folder)) < 3:
