@@ -3,10 +3,14 @@
 `python -m ops.up [--folder .turnlog] [--port NAME=NUMBER ...] [--report] [--json] [--once]`      (`make run`)
 """
 
+import signal
+
+if __name__ == "__main__":  # nothing is started yet: until `Stopping` hears it, Ctrl-C ends this without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import asyncio
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -89,10 +93,10 @@ async def _end(stack: Stack, say: Console, *tasks: asyncio.Task[object]) -> int:
     try:
         if failure:
             say(f"{failure}")
+        say("stopping")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        say("stopping")
     finally:
         await stack.stop()
     say(f"all stopped after {time.monotonic() - begun:.1f} s")
