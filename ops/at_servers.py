@@ -22,7 +22,7 @@ HERE = (Path(".turnlog/env"), ROOT / ".turnlog/env")
 def settings_here() -> Settings:
     """Raises TurnlogError that says how to name the servers, when nothing does."""
     if NAMED not in os.environ:
-        file = next((file for file in HERE if file.is_file()), None)
+        file = next((file for file in HERE if _may_be_there(file)), None)
         if file is None:
             raise TurnlogError(
                 "This command reads the servers themselves, not the API, and nothing says where they are.",
@@ -33,6 +33,13 @@ def settings_here() -> Settings:
         return Settings()
     except ValidationError as exc:
         raise TurnlogError(f"The settings cannot be meant: {exc}") from exc
+
+
+def _may_be_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except PermissionError:  # in another user's folder: reading it says so
+        return True
 
 
 def variables(file: Path) -> dict[str, str]:
