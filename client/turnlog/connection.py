@@ -28,7 +28,7 @@ class Connection:
         """
         chosen = (url or os.environ.get("TURNLOG_URL") or LOCAL).rstrip("/")
         local = is_local(chosen)
-        secret = key or os.environ.get("TURNLOG_KEY") or (_kept_key(Path.cwd()) if local else None)
+        secret = key or os.environ.get("TURNLOG_KEY") or (_kept_key() if local else None)
         if not secret:
             raise NoKey(
                 f"There is no key for {chosen}",
@@ -52,7 +52,11 @@ def is_local(address: str) -> bool:
     return url.host in LOOPBACK
 
 
-def _kept_key(start: Path) -> str | None:
+def _kept_key() -> str | None:
+    try:
+        start = Path.cwd()
+    except OSError:  # it was deleted
+        return None
     for folder in (start, *start.parents):
         with suppress(OSError):  # no such file, or another user's: none for us
             return (folder / ".turnlog" / "key").read_text()

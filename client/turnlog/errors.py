@@ -30,6 +30,13 @@ class Unreachable(TurnlogError):
     exit_code = 3
 
 
+class NotTurnlog(TurnlogError):
+    """What answered is another server."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"{cause}: that is no Turnlog server", "Give its address: TURNLOG_URL, or --url.")
+
+
 class Problem(TurnlogError):
     """The server said no, in the words of RFC 9457."""
 
@@ -51,12 +58,16 @@ class Problem(TurnlogError):
         except ValueError:
             told = None
         status_line = f"{answer.status_code} {answer.reason_phrase}"
+        if answer.has_redirect_location:
+            return cls(answer.status_code, f"{status_line}: {answer.request.url} is at {answer.headers['location']}")
         if not isinstance(told, dict):
             return cls(answer.status_code, f"{status_line} {answer.text[:200].strip()}".strip())
         return cls(answer.status_code, str(told.get("detail") or told.get("title") or status_line), told)
 
 
+ELSEWHERE = "Give the address that it names, often the one with https://: TURNLOG_URL, or --url."
 CURES = {
+    **dict.fromkeys((301, 302, 303, 307, 308), ELSEWHERE),
     400: "Correct that; `--help` of the command has examples.",
     401: "Give a working key: set TURNLOG_KEY, or --key. Beside a local run it lies in .turnlog/key.",
     403: "Ask for a key with the scope that this needs.",

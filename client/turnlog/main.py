@@ -1,5 +1,6 @@
 """The command line: its commands, those plugged in by others, and what becomes of errors."""
 
+import errno
 import sys
 from importlib.metadata import entry_points, version
 from typing import Annotated
@@ -12,9 +13,10 @@ from turnlog.commands.chat import chat
 from turnlog.commands.publish import publish
 from turnlog.commands.search import search
 from turnlog.commands.status import status
-from turnlog.commands.terminal import say, show_problem
+from turnlog.commands.terminal import drop_output, say, show_problem
 from turnlog.commands.upload import upload
 from turnlog.errors import TurnlogError
+from turnlog.standard_streams import open_closed_ones
 
 HELP = """Asks, publishes and searches on a Turnlog server.
 
@@ -83,18 +85,26 @@ def elsewhere(name: str) -> None:
 
 def main() -> None:
     """Runs a command; exits with its code."""
-    plugged = entry_points(group="turnlog.commands")
-    for plug in plugged:
-        plug.load()(app)
-    for name in () if plugged else OPERATORS:
-        elsewhere(name)
     try:
+        open_closed_ones()
+        plugged = entry_points(group="turnlog.commands")
+        for plug in plugged:
+            plug.load()(app)
+        for name in () if plugged else OPERATORS:
+            elsewhere(name)
         app(prog_name="turnlog")
+    except KeyboardInterrupt:  # before a command runs
+        sys.exit(130)
     except TurnlogError as problem:
         show_problem(problem)
         sys.exit(problem.exit_code)
     except UnicodeError as exc:  # of an argument, stdin, or a terminal that cannot show a letter
         show_problem(TurnlogError(f"Text that is not UTF-8: {exc}", "Give UTF-8; see LANG, or set PYTHONUTF8=1."))
+        sys.exit(1)
+    except OSError as exc:  # but none for a reader that has gone: that ends it in silence
+        drop_output()
+        cure = "Make room." if exc.errno == errno.ENOSPC else "See that what it names is there, and may be used."
+        show_problem(TurnlogError(f"The system said no: {exc}", cure))
         sys.exit(1)
 
 

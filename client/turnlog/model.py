@@ -5,14 +5,26 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from turnlog.errors import NotTurnlog
+
 T = TypeVar("T")
 Status = Literal["completed", "stopped", "failed"]
 
 
-def read(kind: type[T], told: Mapping[str, Any]) -> T:
-    """A dataclass from what was told; a field that is missing and has no default raises TypeError."""
+def read(kind: type[T], told: Mapping[str, Any] | None) -> T:
+    """A dataclass from what was told; raises NotTurnlog when a field is missing that has no default."""
     known = {known.name for known in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: _typed(name, value) for name, value in told.items() if name in known})
+    try:
+        return kind(**{name: _typed(name, value) for name, value in (told or {}).items() if name in known})
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise NotTurnlog(f"The answer is no {kind.__name__} ({exc})") from exc
+
+
+def part(told: Mapping[str, Any] | None, name: str) -> Any:
+    """A field of what was told; raises NotTurnlog when it is not there."""
+    if not isinstance(told, Mapping) or name not in told:
+        raise NotTurnlog(f"The answer has no `{name}`")
+    return told[name]
 
 
 def _typed(name: str, value: Any) -> Any:

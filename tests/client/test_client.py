@@ -1,6 +1,7 @@
 """What is tried again, how often it counts, and how a client finds its server."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.client.scripted import Reply, Request, Scripted
 from turnlog import Problem, Turnlog, Unreachable
 from turnlog.connection import Connection
-from turnlog.errors import NoKey, TurnlogError
+from turnlog.errors import NoKey, NotTurnlog, TurnlogError
 from turnlog.model import Turn
 from turnlog.seen import Seen
 
@@ -132,6 +133,60 @@ def test_what_is_no_turnlog_server_is_said_to_be_none() -> None:
     with Scripted.serve(lambda request: page) as server, Turnlog.open(server.url, "k") as client:
         with pytest.raises(TurnlogError, match="answered with text/html: that is no Turnlog server"):
             client.models()
+
+
+@pytest.mark.parametrize("reply", [Reply(204), Reply(200, b"{}"), Reply(200, b"[]"), Reply(200, b'{"text": 1}')])
+def test_an_answer_of_another_form_is_said_to_be_of_no_turnlog_server(reply: Reply) -> None:
+    calls: list[Callable[[Turnlog], object]] = [
+        Turnlog.models, Turnlog.me, Turnlog.start_conversation, lambda client: client.search("x"),
+        lambda client: client.turn("t1"), lambda client: client.conversation("c1"),
+        lambda client: list(client.documents("c")), lambda client: client.create_key("x", ["chat"]),
+    ]  # fmt: skip
+    with Scripted.serve(lambda request: reply) as server, Turnlog.open(server.url, "k") as client:
+        for call in calls:
+            with pytest.raises(NotTurnlog, match="that is no Turnlog server"):
+                call(client)
+
+
+def test_a_server_that_is_elsewhere_is_told_with_where() -> None:
+    moved = Reply(301, b"<html>", "text/html", {"location": "https://far.example/v1/models"})
+    with Scripted.serve(lambda request: moved) as server, Turnlog.open(server.url, "k") as client:
+        with pytest.raises(Problem, match=r"is at https://far.example/v1/models\nGive the address that it names"):
+            client.models()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks5://far.example:1"),
+        ("HTTPS_PROXY", "nonsense://far.example"),
+        ("HTTPS_PROXY", "http://[::1"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+        ("SSL_CERT_FILE", __file__),
+    ],
+)
+def test_a_proxy_or_certificate_that_cannot_be_used_is_told_with_where_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(TurnlogError, match=rf"cannot be used: [^\0]+\nSee .*{name}"):
+        with Turnlog.open("https://far.example", "k"):
+            pass
+
+
+def test_a_name_that_is_too_long_for_an_address_is_said_to_be() -> None:
+    with Turnlog.open("http://127.0.0.1:9", "k", give_up_seconds=0) as client:
+        with pytest.raises(TurnlogError, match="Take a shorter name"):
+            client.turn("x" * 70_000)
+
+
+def test_a_working_folder_that_was_deleted_holds_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TURNLOG_KEY", raising=False)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(NoKey):
+        Connection.find("http://127.0.0.1:9")
 
 
 def test_nobody_there_is_unreachable_with_a_cure() -> None:

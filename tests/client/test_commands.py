@@ -126,6 +126,21 @@ def test_it_starts_as_a_module(server: Scripted) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_output_that_the_system_does_not_take_is_said_once() -> None:
+    command = [sys.executable, "-m", "turnlog.main", "--version"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=90)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1, ["error: The system said no: [Errno 28] No space left on device", "       Make room."]
+    )  # fmt: skip
+
+
+def test_it_runs_where_the_standard_streams_are_closed(server: Scripted) -> None:
+    environment = os.environ | {"TURNLOG_URL": server.url, "TURNLOG_KEY": "tl_key", "PYTHONPATH": str(ROOT / "client")}
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "turnlog.main", "ask", "when?"]
+    assert subprocess.run(command, env=environment, timeout=90).returncode == 0
+
+
 def test_ask_prints_the_answer_and_what_it_cites_and_keeps_the_rest_off_stdout(run: Run, server: Scripted) -> None:
     done = run(server, "ask", "--in", "handbook", "when", "does", "it", "stop?")
     assert done.returncode == 0
@@ -386,6 +401,13 @@ def test_a_collection_is_not_deleted_when_nobody_said_that_it_is_meant(run: Run,
     done = run(server, "collections", "delete", "notes")
     assert (done.returncode, len(server.asked)) == (2, asked)
     assert "--yes" in done.stderr
+
+
+@pytest.mark.parametrize("days", ["1e9", "nan", "0", "-1"])
+def test_a_key_for_no_time_that_can_be_is_refused_with_the_bounds(run: Run, server: Scripted, days: str) -> None:
+    done = run(server, "keys", "create", "laptop", "--scope", "chat", "--days", days)
+    assert done.returncode == 2
+    assert "--days is 0.001 to 36500" in done.stderr
 
 
 def test_the_version_needs_no_command(run: Run, server: Scripted) -> None:

@@ -9,7 +9,7 @@ from turnlog.aio.http import ANSWER_SECONDS, AsyncHttp
 from turnlog.aio.turns import AsyncTurns
 from turnlog.connection import Connection
 from turnlog.errors import Problem
-from turnlog.model import Model, Passage
+from turnlog.model import Model, Passage, part
 from turnlog.paths import said
 
 
@@ -56,7 +56,7 @@ class AsyncTurnlog(AsyncTurns, AsyncDocuments, AsyncAccess):
 
     async def models(self) -> list[Model]:
         """The models that can be asked, with their health."""
-        return [Model.of(told) for told in (await self._http.json("GET", "/v1/models"))["data"]]
+        return [Model.of(told) for told in part(await self._http.json("GET", "/v1/models"), "data")]
 
     async def search(
         self, query: str, *, collections: Sequence[str] | None = None, limit: int | None = None
@@ -64,4 +64,4 @@ class AsyncTurnlog(AsyncTurns, AsyncDocuments, AsyncAccess):
         """The passages that answer best, among those this key may read."""
         body = said(query=query, collections=list(collections) if collections else None, limit=limit)
         told = await self._http.json("POST", "/v1/search", json=body, fresh=True)
-        return [Passage.of(passage) for passage in told["passages"]]
+        return [Passage.of(passage) for passage in part(told, "passages")]

@@ -8,7 +8,7 @@ from typing import Any
 from turnlog.aio.http import AsyncHttp, AsyncUpload
 from turnlog.body import Body, size_of
 from turnlog.errors import TurnlogError
-from turnlog.model import Document, StoredObject, read
+from turnlog.model import Document, StoredObject, part, read
 from turnlog.paths import path, said
 
 LARGE_BYTES = 4 * 1024 * 1024  # larger documents go ahead as objects; a request holds 8 MiB
@@ -101,9 +101,9 @@ class AsyncDocuments:
         where, cursor = path("collections", collection_id, "documents"), None
         while True:
             page = await self._http.json("GET", where, params=said(cursor=cursor), fresh=True)
-            for told in page["documents"]:
+            for told in part(page, "documents"):
                 yield read(Document, told)
-            cursor = page["next"]
+            cursor = part(page, "next")
             if not cursor:
                 return
 

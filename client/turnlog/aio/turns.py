@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from turnlog.aio.follow import follow
 from turnlog.aio.http import PAGE, AsyncHttp
-from turnlog.model import Conversation, StreamItem, Turn, read
+from turnlog.model import Conversation, StreamItem, Turn, part, read
 from turnlog.paths import path, said
 from turnlog.stream import Answer
 
@@ -40,7 +40,7 @@ class AsyncTurns:
     async def start_conversation(self, title: str | None = None, *, idempotency_key: str | None = None) -> str:
         """The id of a new conversation."""
         told = await self._http.write("POST", "/v1/conversations", key=idempotency_key, json=said(title=title))
-        return str(told["conversation_id"])
+        return str(part(told, "conversation_id"))
 
     def events(self, turn_id: str, last_id: str = "") -> AsyncIterator[StreamItem]:
         """A turn's events until it has ended, at any age; a cut connection is taken up again."""
@@ -71,7 +71,7 @@ class AsyncTurns:
         where, turns, cursor = path("conversations", conversation_id), list[Turn](), None
         while True:
             told = await self._http.json("GET", where, params=said(cursor=cursor, limit=PAGE), fresh=True)
-            turns += [Turn.of(turn | {"conversation_id": conversation_id}) for turn in told["turns"]]
+            turns += [Turn.of(turn | {"conversation_id": conversation_id}) for turn in part(told, "turns")]
             if len(told["turns"]) < PAGE:
                 return Conversation.of(told, turns)
             cursor = turns[-1].turn_id

@@ -10,6 +10,7 @@ from turnlog.commands.terminal import Json, Key, Url, notes, printable, results,
 from turnlog.model import ApiKey
 
 app = typer.Typer(no_args_is_help=True, help="List, create and revoke API keys.")
+FEWEST_DAYS, MOST_DAYS = 0.001, 36_500
 User = Annotated[str | None, typer.Option("--user", help="Another user; an administrator's key is needed.")]
 
 
@@ -37,7 +38,7 @@ def create(
         list[str], typer.Option("--scope", "-s", help="chat, search, publish, audit or admin; repeatable.")
     ],
     user: User = None,
-    days: Annotated[float | None, typer.Option(help="It ends after so many days; else never.", min=0.001)] = None,
+    days: Annotated[float | None, typer.Option(help="It ends after so many days; else never.")] = None,
     service: Annotated[
         bool, typer.Option("--service", help="A program's, with larger limits (administrators).")
     ] = False,
@@ -53,6 +54,8 @@ def create(
 
       TURNLOG_KEY=$(turnlog keys create nightly --scope publish --days 30) nightly-publisher
     """
+    if days is not None and not FEWEST_DAYS <= days <= MOST_DAYS:  # no number is not, either
+        raise typer.BadParameter(f"--days is {FEWEST_DAYS} to {MOST_DAYS}; without it a key never ends")
     ends = datetime.now(UTC) + timedelta(days=days) if days else None
     with Turnlog.open(url, key) as server:
         made = server.create_key(name, scope, user_id=user, service=service, expires_at=ends)

@@ -1,6 +1,7 @@
 """What every command shows the same way: results on stdout, everything else on stderr."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
@@ -58,6 +59,15 @@ def say(text: str, end: str = "") -> None:
     """A piece of the result, at once."""
     sys.stdout.write(printable(text) + end)
     sys.stdout.flush()
+
+
+def drop_output() -> None:
+    """Leaves out what stdout does not take: else it is tried again, and told of, at the very end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def say_json(value: Any, *, line: bool = False) -> None:

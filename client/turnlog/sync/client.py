@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from turnlog.connection import Connection
 from turnlog.errors import Problem
-from turnlog.model import Model, Passage
+from turnlog.model import Model, Passage, part
 from turnlog.paths import said
 from turnlog.sync.access import Access
 from turnlog.sync.documents import Documents
@@ -57,7 +57,7 @@ class Turnlog(Turns, Documents, Access):
 
     def models(self) -> list[Model]:
         """The models that can be asked, with their health."""
-        return [Model.of(told) for told in (self._http.json("GET", "/v1/models"))["data"]]
+        return [Model.of(told) for told in part(self._http.json("GET", "/v1/models"), "data")]
 
     def search(
         self, query: str, *, collections: Sequence[str] | None = None, limit: int | None = None
@@ -65,4 +65,4 @@ class Turnlog(Turns, Documents, Access):
         """The passages that answer best, among those this key may read."""
         body = said(query=query, collections=list(collections) if collections else None, limit=limit)
         told = self._http.json("POST", "/v1/search", json=body, fresh=True)
-        return [Passage.of(passage) for passage in told["passages"]]
+        return [Passage.of(passage) for passage in part(told, "passages")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from turnlog.body import Body, size_of
 from turnlog.errors import TurnlogError
-from turnlog.model import Document, StoredObject, read
+from turnlog.model import Document, StoredObject, part, read
 from turnlog.paths import path, said
 from turnlog.sync.http import Http, Upload
 
@@ -102,9 +102,9 @@ class Documents:
         where, cursor = path("collections", collection_id, "documents"), None
         while True:
             page = self._http.json("GET", where, params=said(cursor=cursor), fresh=True)
-            for told in page["documents"]:
+            for told in part(page, "documents"):
                 yield read(Document, told)
-            cursor = page["next"]
+            cursor = part(page, "next")
             if not cursor:
                 return
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from turnlog.model import Conversation, StreamItem, Turn, read
+from turnlog.model import Conversation, StreamItem, Turn, part, read
 from turnlog.paths import path, said
 from turnlog.stream import Answer
 from turnlog.sync.follow import follow
@@ -39,7 +39,7 @@ class Turns:
     def start_conversation(self, title: str | None = None, *, idempotency_key: str | None = None) -> str:
         """The id of a new conversation."""
         told = self._http.write("POST", "/v1/conversations", key=idempotency_key, json=said(title=title))
-        return str(told["conversation_id"])
+        return str(part(told, "conversation_id"))
 
     def events(self, turn_id: str, last_id: str = "") -> Iterator[StreamItem]:
         """A turn's events until it has ended, at any age; a cut connection is taken up again."""
@@ -70,7 +70,7 @@ class Turns:
         where, turns, cursor = path("conversations", conversation_id), list[Turn](), None
         while True:
             told = self._http.json("GET", where, params=said(cursor=cursor, limit=PAGE), fresh=True)
-            turns += [Turn.of(turn | {"conversation_id": conversation_id}) for turn in told["turns"]]
+            turns += [Turn.of(turn | {"conversation_id": conversation_id}) for turn in part(told, "turns")]
             if len(told["turns"]) < PAGE:
                 return Conversation.of(told, turns)
             cursor = turns[-1].turn_id
