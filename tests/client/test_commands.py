@@ -193,6 +193,14 @@ def test_ask_reads_a_question_from_stdin_and_tells_programs_everything_at_once(r
     assert [passage["document_id"] for passage in found["cited"]] == ["pump.pdf"]
 
 
+def test_a_line_for_a_chat_that_asks_nobody_is_a_question_also_when_it_begins_with_a_slash(run: Run) -> None:
+    with Scripted.serve(answer) as server:
+        done = run(server, "chat", "--json", stdin="/etc/hosts?\n/new\n")
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == ["completed"] * 2
+    asked = [json.loads(request.body)["question"] for request in server.asked if request.path.endswith("/turns")]
+    assert asked == ["/etc/hosts?", "/new"]
+
+
 def test_search_shows_places_and_scores_or_says_that_nothing_was_found(run: Run, server: Scripted) -> None:
     done = run(server, "search", "pump")
     assert "Pumps, page 3" in done.stdout

@@ -45,7 +45,8 @@ def chat(
     """Talks with the server: each line is a question, each answer comes as it is made, with the passages it cites.
 
     Ctrl-C stops an answer and keeps the chat; at the prompt it leaves, as Ctrl-D does. A cut connection goes on
-    where it broke. When stdin is no terminal, each of its lines is a question; with --json each answer is a line.
+    where it broke. When stdin is no terminal, each of its lines is a question, and none a command; with --json each
+    answer is a line.
 
     Examples:
 
@@ -92,7 +93,7 @@ class Talk:
                 import readline  # noqa: F401
             notes.print("Ask. Ctrl-C stops an answer, Ctrl-D leaves, /help says more.", style="dim")
         while (line := self._read()) is not None:
-            if line.startswith("/"):
+            if self._asks and line.startswith("/"):
                 self._command(line.split()[0])
             elif line:
                 self._answer(line)
