@@ -11,7 +11,7 @@ from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from ops.at_servers import done, settings_here
 from schemas.codec import Codec
-from turnlog.commands.terminal import notes, printable, results, say, say_json
+from turnlog.commands.terminal import notes, printable, say, say_json, show_table
 
 
 def verified(*, json: bool) -> bool:
@@ -37,7 +37,7 @@ def _show(report: Report) -> None:
     for check in report.checks:
         said = check.name + (f" (not checked: {check.skipped})" if check.skipped else "")
         table.add_row(f"{check.checked:,}", f"{check.failed:,}" if check.failed else "-", said)
-    results.print(table)
+    show_table(table)
     for check in report.checks:
         if check.failures:
             say(f"\n{check.name}: failed {check.failed:,} times", end="\n")

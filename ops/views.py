@@ -10,7 +10,7 @@ from ops.at_servers import done, settings_here
 from streams.views.lag import ViewsStatus, views_status
 from streams.views.rebuild.compare import Difference
 from streams.views.rebuild.rebuild import Report, rebuild
-from turnlog.commands.terminal import notes, printable, results, say, say_json
+from turnlog.commands.terminal import notes, printable, say, say_json, show_table
 from turnlog.errors import TurnlogError
 
 NOBODY = "No worker folds, so the views stay as they are: `python -m streams.views` does; its log says why it ended."
@@ -73,7 +73,7 @@ def _show_lag(status: ViewsStatus) -> None:
     for each in status.partitions:
         table.add_row(f"{each.topic}/{each.partition}", f"{each.folded:,}", f"{each.end:,}", f"{each.lag:,}")
     table.add_row("all", "", "", f"{status.lag:,}")
-    results.print(table)
+    show_table(table)
     if not status.folding:
         notes.print(NOBODY)
 
@@ -83,7 +83,7 @@ def _show(report: Report, *, check: bool) -> None:
     differing = {each.table: each for each in report.differences}
     for name, rows in report.tables.items():
         table.add_row(name, f"{rows:,}", _counts(differing[name]) if name in differing else "-")
-    results.print(table)
+    show_table(table)
     for each in report.differences:
         say(f"\n{each.table}: {_counts(each)}", end="\n")
         for sample in each.samples:

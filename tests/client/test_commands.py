@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.client.scripted import Reply, Request, Scripted
 from tests.client.test_stream import sse
 from tests.code import ROOT
-from turnlog.commands.terminal import say
+from turnlog.commands.terminal import say, show_table, table
 from turnlog.main import app, main
 
 PASSAGE = {
@@ -309,6 +310,17 @@ def test_publishing_to_no_collection_says_how_to_make_one(run: Run, server: Scri
 def test_documents_are_listed_for_people_and_for_programs(run: Run, server: Scripted) -> None:
     assert "a.md" in run(server, "documents", "list", "notes").stdout
     assert json.loads(run(server, "documents", "list", "notes", "--json").stdout)[0]["live_version"] is None
+
+
+def test_a_list_has_every_id_whole_in_a_pipe_and_on_a_narrow_terminal(run: Run) -> None:
+    long = f"{'x' * 90}-{'y' * 90}"
+    listed = told(documents=[DOCUMENT | {"document_id": long, "title": "z" * 90}], next=None)
+    with Scripted.serve(lambda request: listed) as server:
+        _, line = run(server, "documents", "list", "notes").stdout.splitlines()
+    assert line.split() == [long, "indexed", "7", "2", "z" * 90]
+    narrow = io.StringIO()
+    show_table(table("document", "title", rows=[(long, "z" * 90)]), Console(file=narrow, force_terminal=True, width=60))
+    assert [narrow.getvalue().count(letter) for letter in "xyz"] == [90, 90, 90]
 
 
 def test_status_names_the_models_and_their_health(run: Run, server: Scripted) -> None:

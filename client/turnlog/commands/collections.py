@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from turnlog import Turnlog
-from turnlog.commands.terminal import Collection, Json, Key, Url, notes, results, say, say_json, table
+from turnlog.commands.terminal import Collection, Json, Key, Url, notes, say, say_json, show_table, table
 from turnlog.model import Collection as Found
 
 app = typer.Typer(no_args_is_help=True, help="List, create, share and delete collections.")
@@ -27,7 +27,7 @@ def list_collections(json: Json = False, url: Url = None, key: Key = None) -> No
         say_json(found)
     elif found:
         cells = ((one.collection_id, one.name, one.owner, one.readers, one.created_at) for one in found)
-        results.print(table("collection", "name", "owner", "also read by", "created", rows=cells))
+        show_table(table("collection", "name", "owner", "also read by", "created", rows=cells))
     else:
         notes.print("No collections yet. Make one: turnlog collections create NAME")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from turnlog import Turnlog
-from turnlog.commands.terminal import Collection, Json, Key, Url, notes, results, say, say_json, table
+from turnlog.commands.terminal import Collection, Json, Key, Url, notes, say, say_json, show_table, table
 from turnlog.model import Document
 
 app = typer.Typer(no_args_is_help=True, help="List, show and delete documents.")
@@ -26,7 +26,7 @@ def list_documents(collection: Collection, json: Json = False, url: Url = None, 
         say_json(found)
     elif found:
         cells = ((one.document_id, one.state, one.version, one.passages, one.title) for one in found)
-        results.print(table("document", "state", "version", "passages", "title", rows=cells))
+        show_table(table("document", "state", "version", "passages", "title", rows=cells))
     else:
         notes.print(f"No documents in {collection}. Publish one: turnlog publish --to {collection} FILE")
 

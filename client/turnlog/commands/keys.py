@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, notes, printable, results, say, say_json, table
+from turnlog.commands.terminal import Json, Key, Url, notes, printable, say, say_json, show_table, table
 from turnlog.model import ApiKey
 
 app = typer.Typer(no_args_is_help=True, help="List, create and revoke API keys.")
@@ -28,7 +28,7 @@ def list_keys(user: User = None, json: Json = False, url: Url = None, key: Key =
         say_json(found)
     else:
         cells = ((one.key_id, one.name, one.scopes, one.created_at, _ends(one)) for one in found)
-        results.print(table("key", "name", "scopes", "created", "ends", rows=cells))
+        show_table(table("key", "name", "scopes", "created", "ends", rows=cells))
 
 
 @app.command()

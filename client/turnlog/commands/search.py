@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, Within, notes, printable, results, say_json
+from turnlog.commands.terminal import Json, Key, Url, Within, notes, printable, say_json, show_table
 from turnlog.model import Passage
 
 LONGEST = 300
@@ -34,7 +34,7 @@ def search(
     if json:
         say_json(found)
     elif found:
-        results.print(_table(found))
+        show_table(_table(found))
     else:
         notes.print("Nothing found: other words, another --in, or documents this key may not read.")
 

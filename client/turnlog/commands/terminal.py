@@ -41,6 +41,7 @@ Collection = Annotated[str, typer.Argument(help="Collection.", show_default=Fals
 
 notes = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 results = Console(highlight=False, markup=False, emoji=False)
+piped = Console(highlight=False, markup=False, emoji=False, width=1_000_000)
 
 
 def printable(text: str) -> str:
@@ -82,6 +83,13 @@ def table(*columns: str, rows: Iterable[Iterable[object]]) -> Table:
     for row in rows:
         made.add_row(*(Text(_cell(value)) for value in row))
     return made
+
+
+def show_table(table: Table, where: Console = results) -> None:
+    """An id is whole: on a terminal it is folded, and in a pipe lines are as long as they are."""
+    for column in table.columns:
+        column.overflow = "fold"
+    (where if where.is_terminal else piped).print(table)
 
 
 def progress(*, quiet: bool = False) -> Progress:
