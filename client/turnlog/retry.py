@@ -1,13 +1,19 @@
 """Which failures pass by themselves, and how long to wait before the next try."""
 
 import random
+from collections.abc import Callable
 
 import httpx
 
-from turnlog.errors import Problem, Unreachable
+from turnlog.errors import Problem, TurnlogError, Unreachable
 
+Retrying = Callable[[TurnlogError, float, float], None]  # what failed, for how many seconds, how many are left
 AGAIN_STATUSES = {202, 429, 502, 503, 504}
 AGAIN_KINDS = {"in-progress"}  # the first try of this write is on its way: the next one joins it
+
+
+def in_silence(_failure: TurnlogError, _tried_seconds: float, _left_seconds: float) -> None:
+    """Tells nobody that it is tried again."""
 
 
 def passes(problem: Problem) -> bool:

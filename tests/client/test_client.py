@@ -29,6 +29,23 @@ def test_a_write_that_met_trouble_is_tried_again_with_the_same_idempotency_key()
     assert len(set(keys)) == 1
 
 
+def test_who_wants_to_know_is_told_before_each_other_try() -> None:
+    told: list[tuple[int, bool]] = []
+
+    def noting(failure: TurnlogError, tried_seconds: float, left_seconds: float) -> None:
+        assert isinstance(failure, Problem)
+        told.append((failure.status, tried_seconds + left_seconds == pytest.approx(60)))
+
+    replies = iter([Reply(503), Reply(502), Reply(201, body(conversation_id="c1")), Reply(503)])
+    ended = b'event: ended\ndata: {"status": "completed", "length": 0}\n\n'
+    with Scripted.serve(lambda request: next(replies, Reply(200, ended, "text/event-stream"))) as server:
+        with Turnlog.open(server.url, "k", retrying=noting) as client:
+            client.start_conversation()
+            assert told == [(503, True), (502, True)]
+            client.answer("t1")
+    assert told[2:] == [(503, True)]
+
+
 def test_two_writes_have_two_idempotency_keys() -> None:
     reply = Reply(201, body(conversation_id="c1"))
     with Scripted.serve(lambda request: reply) as server, Turnlog.open(server.url, "k") as client:

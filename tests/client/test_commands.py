@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from tests.client.scripted import Reply, Request, Scripted
 from tests.client.test_stream import sse
 from tests.code import ROOT
-from turnlog.commands.terminal import say, show_table, table
+from turnlog.commands.terminal import Patience, say, show_table, table
+from turnlog.errors import Unreachable
 from turnlog.main import app, main
 
 PASSAGE = {
@@ -428,6 +429,17 @@ def test_a_key_for_no_time_that_can_be_is_refused_with_the_bounds(run: Run, serv
     done = run(server, "keys", "create", "laptop", "--scope", "chat", "--days", days)
     assert done.returncode == 2
     assert "--days is 0.001 to 36500" in done.stderr
+
+
+def test_whoever_waits_for_a_silent_server_is_told_once_and_for_how_long(capsys: pytest.CaptureFixture[str]) -> None:
+    patience, failure = Patience(), Unreachable("http://far.example does not answer: refused")
+    for tried in (0.1, 0.9, 2.5, 7.0):
+        patience(failure, tried, 60 - tried)
+    said = "http://far.example does not answer: refused; tried again for 58 s more, Ctrl-C ends it\n"
+    assert capsys.readouterr() == ("", said)
+    for tried in (0.1, 5.0):  # another silence
+        patience(failure, tried, 60 - tried)
+    assert "55 s more" in capsys.readouterr().err
 
 
 def test_the_version_needs_no_command(run: Run, server: Scripted) -> None:

@@ -11,6 +11,7 @@ from turnlog.connection import Connection
 from turnlog.errors import Problem
 from turnlog.model import Model, Passage, part
 from turnlog.paths import said
+from turnlog.retry import Retrying, in_silence
 
 
 class AsyncTurnlog(AsyncTurns, AsyncDocuments, AsyncAccess):
@@ -31,12 +32,14 @@ class AsyncTurnlog(AsyncTurns, AsyncDocuments, AsyncAccess):
         *,
         give_up_seconds: float = 60,
         answer_seconds: float = ANSWER_SECONDS,
+        retrying: Retrying = in_silence,
     ) -> AsyncIterator["AsyncTurnlog"]:
         """Finds address and key as `Connection.find` says. Nothing is sent yet.
 
-        An answer may take `answer_seconds`; what fails in passing is tried again for `give_up_seconds`.
+        An answer may take `answer_seconds`; what fails in passing is tried again for `give_up_seconds`, and
+        `retrying` is told before each such try: what failed, for how many seconds by now, and how many are left.
         """
-        async with AsyncHttp.open(Connection.find(url, key), give_up_seconds, answer_seconds) as http:
+        async with AsyncHttp.open(Connection.find(url, key), give_up_seconds, answer_seconds, retrying) as http:
             yield cls(http)
 
     @property

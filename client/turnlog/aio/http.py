@@ -16,7 +16,7 @@ from turnlog.connection import Connection, is_local
 from turnlog.errors import NotTurnlog, Problem, TurnlogError, Unreachable
 from turnlog.model import part
 from turnlog.paths import said
-from turnlog.retry import asked_pause_seconds, passes, pause_seconds, pending, unreachable
+from turnlog.retry import Retrying, asked_pause_seconds, in_silence, passes, pause_seconds, pending, unreachable
 from turnlog.seen import Seen
 
 CONNECT_SECONDS = 5.0
@@ -35,12 +35,17 @@ class AsyncHttp:
 
     pool: httpx.AsyncClient
     give_up_seconds: float
+    retrying: Retrying = in_silence
     after: Seen = field(default_factory=Seen)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, connection: Connection, give_up_seconds: float, answer_seconds: float = ANSWER_SECONDS
+        cls,
+        connection: Connection,
+        give_up_seconds: float,
+        answer_seconds: float = ANSWER_SECONDS,
+        retrying: Retrying = in_silence,
     ) -> AsyncIterator["AsyncHttp"]:
         """Connects at the first request."""
         try:
@@ -53,7 +58,7 @@ class AsyncHttp:
         except (httpx.InvalidURL, ImportError, OSError, ValueError) as exc:  # what they raise for the environment's
             raise TurnlogError(f"A proxy or certificate that is set cannot be used: {exc}", ENVIRONMENT) from exc
         async with pool:
-            yield cls(pool, give_up_seconds)
+            yield cls(pool, give_up_seconds, retrying)
 
     async def write(
         self,
@@ -97,7 +102,7 @@ class AsyncHttp:
 
     async def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Sends until there is an answer that is no passing trouble; twice must be as good as once."""
-        deadline, tried = time.monotonic() + self.give_up_seconds, 0
+        begun, tried = time.monotonic(), 0
         while True:
             try:
                 answer = await self.pool.request(method, path, **request)
@@ -116,8 +121,10 @@ class AsyncHttp:
                 pause = max(pause_seconds(tried), asked_pause_seconds(answer))
                 if not passes(failure):
                     raise failure
-            if time.monotonic() + pause > deadline:
+            seconds = time.monotonic() - begun
+            if seconds + pause > self.give_up_seconds:
                 raise failure
+            self.retrying(failure, seconds, self.give_up_seconds - seconds)
             await sleep(pause)
             tried += 1
 

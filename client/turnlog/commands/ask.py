@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from turnlog import Turnlog
 from turnlog.commands.answering import Plain, Silent, StopsOnInterrupt, show_sources, told
-from turnlog.commands.terminal import Conversation, Json, Key, Model, Url, Within, notes, say_json
+from turnlog.commands.terminal import Conversation, Json, Key, Model, Url, Within, notes, opened, say_json
 from turnlog.model import Turn
 from turnlog.stream import Answer
 
@@ -38,7 +37,7 @@ def ask(
       git diff | turnlog ask -
     """
     words = sys.stdin.read() if question == ["-"] else " ".join(question)
-    with Turnlog.open(url, key) as server, StopsOnInterrupt(server) as stops:
+    with opened(url, key) as server, StopsOnInterrupt(server) as stops:
         turn = server.ask(words, conversation_id=conversation, model=model, collections=collection)
         stops.asked(turn)
         answer, shown = Answer(), Silent() if json else Plain()

@@ -17,6 +17,7 @@ from turnlog.commands.terminal import (
     Url,
     Within,
     notes,
+    opened,
     printable,
     results,
     say,
@@ -58,7 +59,7 @@ def chat(
 
       turnlog chat --json < questions.txt | jq -r .text
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         talk = Talk(server, conversation, model, collection, json)
         if conversation:
             talk.take_up(conversation)

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from turnlog import Turnlog
-from turnlog.commands.terminal import Collection, Json, Key, Url, notes, say, say_json, show_table, table
+from turnlog.commands.terminal import Collection, Json, Key, Url, notes, opened, say, say_json, show_table, table
 from turnlog.model import Collection as Found
 
 app = typer.Typer(no_args_is_help=True, help="List, create, share and delete collections.")
@@ -21,7 +20,7 @@ def list_collections(json: Json = False, url: Url = None, key: Key = None) -> No
 
       turnlog collections list
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         found = list(server.collections())
     if json:
         say_json(found)
@@ -49,7 +48,7 @@ def create(
 
       turnlog collections create handbook --name "The handbook" --reader group:staff
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         made = server.create_collection(collection, name=name, readers=reader or ())
     _show(made, json)
 
@@ -71,7 +70,7 @@ def readers(
 
       turnlog collections readers handbook --add group:staff --remove public
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         found = server.collection(collection)
         if add or remove:
             wanted = dict.fromkeys([*found.readers, *(add or ())])
@@ -95,7 +94,7 @@ def delete(
     """
     if not yes and not sys.stdin.isatty():
         raise typer.BadParameter("nobody can be asked whether that is meant: add --yes")
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         found = server.collection(collection)
         if not yes:
             typer.confirm(f"Delete {found.collection_id} ({found.name}) with all its documents?", abort=True, err=True)

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from turnlog import Turnlog
-from turnlog.commands.terminal import Collection, Json, Key, Url, notes, say, say_json, show_table, table
+from turnlog.commands.terminal import Collection, Json, Key, Url, notes, opened, say, say_json, show_table, table
 from turnlog.model import Document
 
 app = typer.Typer(no_args_is_help=True, help="List, show and delete documents.")
@@ -20,7 +19,7 @@ def list_documents(collection: Collection, json: Json = False, url: Url = None, 
 
       turnlog documents list handbook
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         found = list(server.documents(collection))
     if json:
         say_json(found)
@@ -39,7 +38,7 @@ def show(collection: Collection, document: DocumentId, json: Json = False, url: 
 
       turnlog documents show handbook night-shift.md
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         found = server.document(collection, document)
     if json:
         say_json(found)
@@ -57,7 +56,7 @@ def delete(collection: Collection, document: DocumentId, json: Json = False, url
 
       turnlog documents delete handbook night-shift.md
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         server.delete(collection, document)
     if json:
         say_json({"collection_id": collection, "document_id": document, "state": "withdrawn"})

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, notes, printable, say, say_json, show_table, table
+from turnlog.commands.terminal import Json, Key, Url, notes, opened, printable, say, say_json, show_table, table
 from turnlog.model import ApiKey
 
 app = typer.Typer(no_args_is_help=True, help="List, create and revoke API keys.")
@@ -22,7 +21,7 @@ def list_keys(user: User = None, json: Json = False, url: Url = None, key: Key =
 
       turnlog keys list
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         found = list(server.keys(user))
     if json:
         say_json(found)
@@ -57,7 +56,7 @@ def create(
     if days is not None and not FEWEST_DAYS <= days <= MOST_DAYS:  # no number is not, either
         raise typer.BadParameter(f"--days is {FEWEST_DAYS} to {MOST_DAYS}; without it a key never ends")
     ends = datetime.now(UTC) + timedelta(days=days) if days else None
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         made = server.create_key(name, scope, user_id=user, service=service, expires_at=ends)
     if json:
         say_json(made)
@@ -79,7 +78,7 @@ def revoke(
 
       turnlog keys revoke 3cfae7ddbf0292df
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         server.revoke_key(key_id)
     if json:
         say_json({"key_id": key_id, "state": "revoked"})

@@ -16,7 +16,7 @@ from turnlog import Turnlog
 from turnlog.body import Body, size_of
 from turnlog.commands import offered
 from turnlog.commands.documents import told
-from turnlog.commands.terminal import Json, Key, Url, printable, progress, say, say_json, show_problem
+from turnlog.commands.terminal import Json, Key, Url, opened, printable, progress, say, say_json, show_problem
 from turnlog.errors import Problem, TurnlogError
 from turnlog.model import Document, StoredObject
 from turnlog.sync.documents import LARGE_BYTES
@@ -86,7 +86,7 @@ def publish(
         raise typer.BadParameter(f"--id names one document, and there are {len(sources)}")
     _check_names(sources)
     done: list[Document] = []
-    with Turnlog.open(url, key) as server, progress(quiet=json) as bars:
+    with opened(url, key) as server, progress(quiet=json) as bars:
         if create:
             server.create_collection(collection)
         publishing = Publishing(server, bars, collection, title, json)

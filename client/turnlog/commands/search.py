@@ -6,8 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, Within, notes, printable, say_json, show_table
+from turnlog.commands.terminal import Json, Key, Url, Within, notes, opened, printable, say_json, show_table
 from turnlog.model import Passage
 
 LONGEST = 300
@@ -29,7 +28,7 @@ def search(
 
       turnlog search --in handbook -n 3 --json "who is on call" | jq '.[].document_id'
     """
-    with Turnlog.open(url, key) as server:
+    with opened(url, key) as server:
         found = server.search(" ".join(query), collections=collection, limit=limit)
     if json:
         say_json(found)

@@ -2,8 +2,7 @@
 
 import typer
 
-from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, printable, say, say_json
+from turnlog.commands.terminal import Json, Key, Url, opened, printable, say, say_json
 from turnlog.model import Model
 
 
@@ -16,7 +15,7 @@ def status(json: Json = False, url: Url = None, key: Key = None) -> None:
 
       TURNLOG_URL=https://turnlog.example TURNLOG_KEY=tl_... turnlog status --json
     """
-    with Turnlog.open(url, key, give_up_seconds=5) as server:
+    with opened(url, key, give_up_seconds=5) as server:
         waits_for = server.waits_for()
         models = server.models() if not waits_for else []
         address = server.url

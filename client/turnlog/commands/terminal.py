@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from turnlog.commands import offered
 from turnlog.errors import TurnlogError
+from turnlog.sync.client import Turnlog
 
 Url = Annotated[
     str | None,
@@ -39,9 +41,31 @@ Within = Annotated[
 ]
 Collection = Annotated[str, typer.Argument(help="Collection.", show_default=False, autocompletion=offered.collections)]
 
+SILENT_SECONDS = 1.0  # with the pauses between tries that is about 2 s
+
 notes = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 results = Console(highlight=False, markup=False, emoji=False)
 piped = Console(highlight=False, markup=False, emoji=False, width=1_000_000)
+
+
+def opened(url: str | None, key: str | None, give_up_seconds: float = 60) -> AbstractContextManager[Turnlog]:
+    """The server; people are told when they wait because it does not answer."""
+    return Turnlog.open(url, key, give_up_seconds=give_up_seconds, retrying=Patience())
+
+
+class Patience:
+    """Says once in a silence that it is tried again, and for how long."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def __call__(self, failure: TurnlogError, tried_seconds: float, left_seconds: float) -> None:
+        """Called before each try."""
+        if tried_seconds < SILENT_SECONDS:
+            self._said = False
+        elif not self._said:
+            self._said = True
+            notes.print(f"{printable(failure.cause)}; tried again for {left_seconds:.0f} s more, Ctrl-C ends it")
 
 
 def printable(text: str) -> str:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from turnlog import Turnlog
-from turnlog.commands.terminal import Json, Key, Url, printable, progress, say, say_json
+from turnlog.commands.terminal import Json, Key, Url, opened, printable, progress, say, say_json
 from turnlog.errors import TurnlogError
 
 
@@ -27,7 +26,7 @@ def upload(
       turnlog publish --to handbook --id manual.pdf sha256:$(turnlog upload scan.pdf | cut -d' ' -f1)
     """
     stored = []
-    with Turnlog.open(url, key) as server, progress(quiet=json) as bars:
+    with opened(url, key) as server, progress(quiet=json) as bars:
         for file in files:
             task = bars.add_task(printable(file.name), total=None)
             try:

@@ -8,6 +8,7 @@ from turnlog.connection import Connection
 from turnlog.errors import Problem
 from turnlog.model import Model, Passage, part
 from turnlog.paths import said
+from turnlog.retry import Retrying, in_silence
 from turnlog.sync.access import Access
 from turnlog.sync.documents import Documents
 from turnlog.sync.http import ANSWER_SECONDS, Http
@@ -32,12 +33,14 @@ class Turnlog(Turns, Documents, Access):
         *,
         give_up_seconds: float = 60,
         answer_seconds: float = ANSWER_SECONDS,
+        retrying: Retrying = in_silence,
     ) -> Iterator["Turnlog"]:
         """Finds address and key as `Connection.find` says. Nothing is sent yet.
 
-        An answer may take `answer_seconds`; what fails in passing is tried again for `give_up_seconds`.
+        An answer may take `answer_seconds`; what fails in passing is tried again for `give_up_seconds`, and
+        `retrying` is told before each such try: what failed, for how many seconds by now, and how many are left.
         """
-        with Http.open(Connection.find(url, key), give_up_seconds, answer_seconds) as http:
+        with Http.open(Connection.find(url, key), give_up_seconds, answer_seconds, retrying) as http:
             yield cls(http)
 
     @property

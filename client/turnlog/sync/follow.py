@@ -41,8 +41,10 @@ def follow(http: Http, turn_id: str, last_id: str = "") -> Iterator[StreamItem]:
             heard, tried = time.monotonic(), 0
         pause = pause_seconds(tried)
         tried += 1
-        if time.monotonic() + pause - heard > http.give_up_seconds:
+        seconds = time.monotonic() - heard
+        if seconds + pause > http.give_up_seconds:
             raise failure
+        http.retrying(failure, seconds, http.give_up_seconds - seconds)
         sleep(pause)
 
 

@@ -17,7 +17,7 @@ from turnlog.connection import Connection, is_local
 from turnlog.errors import NotTurnlog, Problem, TurnlogError, Unreachable
 from turnlog.model import part
 from turnlog.paths import said
-from turnlog.retry import asked_pause_seconds, passes, pause_seconds, pending, unreachable
+from turnlog.retry import Retrying, asked_pause_seconds, in_silence, passes, pause_seconds, pending, unreachable
 from turnlog.seen import Seen
 
 CONNECT_SECONDS = 5.0
@@ -36,12 +36,17 @@ class Http:
 
     pool: httpx.Client
     give_up_seconds: float
+    retrying: Retrying = in_silence
     after: Seen = field(default_factory=Seen)
 
     @classmethod
     @contextmanager
     def open(
-        cls, connection: Connection, give_up_seconds: float, answer_seconds: float = ANSWER_SECONDS
+        cls,
+        connection: Connection,
+        give_up_seconds: float,
+        answer_seconds: float = ANSWER_SECONDS,
+        retrying: Retrying = in_silence,
     ) -> Iterator["Http"]:
         """Connects at the first request."""
         try:
@@ -54,7 +59,7 @@ class Http:
         except (httpx.InvalidURL, ImportError, OSError, ValueError) as exc:  # what they raise for the environment's
             raise TurnlogError(f"A proxy or certificate that is set cannot be used: {exc}", ENVIRONMENT) from exc
         with pool:
-            yield cls(pool, give_up_seconds)
+            yield cls(pool, give_up_seconds, retrying)
 
     def write(
         self,
@@ -97,7 +102,7 @@ class Http:
 
     def send(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Sends until there is an answer that is no passing trouble; twice must be as good as once."""
-        deadline, tried = time.monotonic() + self.give_up_seconds, 0
+        begun, tried = time.monotonic(), 0
         while True:
             try:
                 answer = self.pool.request(method, path, **request)
@@ -116,8 +121,10 @@ class Http:
                 pause = max(pause_seconds(tried), asked_pause_seconds(answer))
                 if not passes(failure):
                     raise failure
-            if time.monotonic() + pause > deadline:
+            seconds = time.monotonic() - begun
+            if seconds + pause > self.give_up_seconds:
                 raise failure
+            self.retrying(failure, seconds, self.give_up_seconds - seconds)
             sleep(pause)
             tried += 1
 
