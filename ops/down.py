@@ -34,6 +34,8 @@ class Stopped:
 def stop(folder: Path | None, say: Callable[[str], None], patience_seconds: float = PATIENCE_SECONDS) -> Stopped:
     """Returns when nothing of the folder runs; raises TurnlogError when it does not end, or may not be ended."""
     begun = time.monotonic()
+    if folder is not None and not folder.is_dir():
+        raise TurnlogError(f"There is no folder {folder}", "Name that of the run: its .turnlog.")
     place = (folder or next((one for one in HERE if one.is_dir()), HERE[0])).absolute()
     pid = held_by(place)
     if pid is not None:

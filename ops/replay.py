@@ -67,14 +67,17 @@ def account(uid: int) -> str:
 
 
 def show(asked: Asked, *, json: bool) -> None:
-    """Prints the lines; raises TurnlogError when there are none."""
+    """Prints the lines; raises TurnlogError when there are none, unless accesses were looked for."""
     choice = asked.choice()
     reading = asked.reading(choice)
     told = done(_told(settings_here(), choice, reading))
-    if not told.lines:
+    if not told.lines and not choice.accesses:
         raise TurnlogError(f"The log holds nothing of {choice.said}.", "Is the id whole? Was it this installation?")
     if json:
         say_json([as_json(line, told.words.get(number)) for number, line in enumerate(told.lines)])
+        return
+    if not told.lines:
+        notes.print("Nobody was shown people's words.")
         return
     for text in as_text(told.lines, told.words):
         say(text, end="\n")

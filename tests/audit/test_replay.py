@@ -138,6 +138,13 @@ async def test_what_the_log_does_not_hold_is_said(audited: Audited) -> None:
     assert "error: The log holds nothing of turn" in ran.err
 
 
+async def test_a_time_in_which_nobody_read_words_is_no_failure(audited: Audited) -> None:
+    ran = await audited.turnlog("replay", "--accesses", "--to", "2020-01-01")
+    assert (ran.code, ran.out) == (0, b"")
+    assert "Nobody was shown people's words" in ran.err
+    assert await lines(audited, "--accesses", "--to", "2020-01-01") == []
+
+
 async def test_it_says_when_the_broker_is_away(audited: Audited) -> None:
     away = await audited.turnlog("replay", "--turn", audited.turn_id, TURNLOG_KAFKA_BOOTSTRAP="127.0.0.1:9")
     assert away.code == 3

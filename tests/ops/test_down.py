@@ -71,7 +71,11 @@ def test_where_nothing_runs_nobody_is_stopped_whatever_an_old_lock_says(folder: 
         done = stop(folder, silent)
         assert (done.pid, done.leftovers, other.poll()) == (None, (), None)
         other.kill()
-    assert stop(folder / "nowhere", silent).pid is None
+
+
+def test_a_folder_that_is_not_there_is_said_not_to_be(folder: Path) -> None:
+    with pytest.raises(TurnlogError, match="There is no folder"):
+        stop(folder / "nowhere", silent)
 
 
 def test_a_run_that_does_not_end_is_told_with_what_to_do(folder: Path) -> None:
