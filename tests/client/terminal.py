@@ -100,7 +100,7 @@ def at_a_terminal(*arguments: str, **environment: str) -> Iterator[Terminal]:
             stderr=slave,
             env=given,
             start_new_session=True,
-            preexec_fn=_hear_interrupts,
+            preexec_fn=hear_interrupts,
         )
     finally:
         os.close(slave)
@@ -112,6 +112,6 @@ def at_a_terminal(*arguments: str, **environment: str) -> Iterator[Terminal]:
         os.close(master)
 
 
-def _hear_interrupts() -> None:
-    """As a shell leaves it to what it starts before a person; a suite that runs in the background ignores Ctrl-C."""
+def hear_interrupts() -> None:
+    """In a new process, as a shell leaves it to what a person starts; a suite in the background ignores Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

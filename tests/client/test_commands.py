@@ -18,6 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.client.scripted import Reply, Request, Scripted
+from tests.client.terminal import hear_interrupts
 from tests.client.test_stream import sse
 from tests.code import ROOT
 from turnlog.commands.terminal import Patience, say, show_table, table
@@ -126,6 +127,17 @@ def test_it_starts_as_a_module(server: Scripted) -> None:
     command = [sys.executable, "-m", "turnlog.main", "status"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=90)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_while_it_is_loaded_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    """The first package that it needs presses Ctrl-C."""
+    (tmp_path / "httpx.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'client'}"}
+    command = [sys.executable, "-c", "import turnlog_command; turnlog_command.main()"]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=90, preexec_fn=hear_interrupts
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def test_output_that_the_system_does_not_take_is_said_once() -> None:
