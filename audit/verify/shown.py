@@ -7,8 +7,7 @@ from audit.verify.history import Collections, Documents, Readers, allowed
 from schemas.answers import AnswerRecorded, ShownPassage
 from topics.catalogue import ACCESS_CHANGES, DOCUMENTS, document_key
 
-NEVER = -1
-Folded = Mapping[tuple[str, int], int]
+Folded = Mapping[tuple[str, int | None], int]
 
 
 class Shown:
@@ -28,7 +27,7 @@ class Shown:
             says = f"turn {record.turn_id}: [{citation.number}] at character {citation.position} names nothing shown"
             self.cited.that(held, place, says)
         views = record.permissions.views if record.permissions else []
-        folded = {(view.topic, view.partition): view.offset for view in views}
+        folded: Folded = {(view.topic, view.partition): view.offset for view in views}
         for passage in record.passages:
             self._existed(record, passage, folded, place)
             self._readable(record, passage, folded, place)
@@ -40,7 +39,10 @@ class Shown:
             self.existed.fail(place, f"{said}: there is no such version on `documents`")
             return
         partition = self._documents.partition(key)
-        before = folded.get((DOCUMENTS.name, NEVER if partition is None else partition), 0)
+        before = folded.get((DOCUMENTS.name, partition))
+        if before is None:
+            self.existed.fail(place, f"{said}: the record does not say how far documents/{partition} was folded")
+            return
         withdrawn = self._documents.withdrawn(key, passage.version, before)
         says = f"{said} was withdrawn at documents/{partition}:{withdrawn}, and the views had folded up to {before}"
         self.existed.that(withdrawn is None, place, says)
@@ -53,16 +55,17 @@ class Shown:
             return
         principals = record.permissions.principals
         at = self._collections.partition(passage.collection_id)
-        before = folded.get((ACCESS_CHANGES.name, NEVER if at is None else at), 0)
+        before = folded.get((ACCESS_CHANGES.name, at), 0 if at is None else None)
+        if before is None:
+            self.readable.fail(place, f"{said}: the record does not say how far access-changes/{at} was folded")
+            return
         if not self._collections.readable(passage.collection_id, principals, before, record.timings.ended_at):
             says = f"{said}: its collection could not be read by {', '.join(principals)}"
             self.readable.fail(place, f"{says}, as far as the views had folded (access-changes/{at}:{before})")
             return
         own: list[Readers] = [None]
         if self._documents.existed(key, passage.version):
-            partition = self._documents.partition(key)
-            own = self._documents.readers(
-                key, passage.version, folded.get((DOCUMENTS.name, NEVER if partition is None else partition), 0)
-            )
+            before = folded.get((DOCUMENTS.name, self._documents.partition(key)), 0)
+            own = self._documents.readers(key, passage.version, before)
         held = all(allowed(readers, principals) for readers in own)
         self.readable.that(held, place, f"{said}: its own readers are not {', '.join(principals)}")

@@ -57,9 +57,9 @@ class Freshness:
         self._listeners.append(listener)
 
     def offsets(self, topics: Iterable[Topic]) -> Offsets:
-        """The next offset to fold of each partition of some topics."""
-        names = {topic.name for topic in topics}
-        return {place: offset for place, offset in self._folded.items() if place[0] in names}
+        """The next offset to fold of each partition of some topics; 0 where nothing was heard of one yet."""
+        places = [(topic.name, number) for topic in topics for number in range(topic.partitions)]
+        return {place: self._folded.get(place, 0) for place in places}
 
     async def wait_for_all(self, ends: Offsets, seconds: float | None) -> bool:
         """Waits until every partition is folded up to its end; False when it is not within `seconds`."""

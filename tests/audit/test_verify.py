@@ -11,9 +11,10 @@ from audit.verify.checks import Report
 from audit.verify.verify import Verify
 from infra.kafka.log import Log, Span, Wanted, everything
 from infra.kafka.records import Record
+from infra.postgres.freshness import Freshness
 from infra.registry.client import RegistryClient
 from schemas.access import CollectionReadersChanged
-from schemas.answers import AnswerEnded, AnswerExtended, AnswerRecorded, AnswerStarted, Citation
+from schemas.answers import AnswerEnded, AnswerExtended, AnswerRecorded, AnswerStarted, Citation, Permissions
 from schemas.codec import Codec, Encoded
 from schemas.documents import DocumentAccepted
 from schemas.event import Content, Event
@@ -21,7 +22,7 @@ from schemas.turns import TurnRequested
 from tests.api.house import House
 from tests.audit.conftest import Audited
 from tests.kafka_reading import all_of
-from topics.catalogue import ANSWERS, TURNS, Topic
+from topics.catalogue import ACCESS_CHANGES, ANSWERS, DOCUMENTS, TURNS, Topic
 
 Edit = Callable[[Event], Iterable[Event]]
 DAY_MS = 24 * 3600 * 1000
@@ -95,6 +96,22 @@ async def test_a_log_that_is_whole_passes_and_says_what_was_checked(audited: Aud
     assert "turns have exactly one record" in ran.text
 
 
+def without_offsets_of(topic: Topic) -> Edit:
+    """Records that do not say how far a topic was folded."""
+
+    def less(rights: Permissions) -> Permissions:
+        return replace(rights, views=[view for view in rights.views if view.topic != topic.name])
+
+    return only(
+        AnswerRecorded, lambda e: [replace(e, permissions=less(e.permissions)) if e.permissions is not None else e]
+    )
+
+
+def test_a_record_says_of_partitions_without_a_record_that_nothing_is_folded() -> None:
+    told = Freshness().offsets((DOCUMENTS, ACCESS_CHANGES))
+    assert told == {(topic.name, n): 0 for topic in (DOCUMENTS, ACCESS_CHANGES) for n in range(topic.partitions)}
+
+
 def last_delta(event: AnswerExtended) -> list[Event]:
     return [] if event.text.endswith(".") else [event]
 
@@ -118,6 +135,8 @@ def last_delta(event: AnswerExtended) -> list[Event]:
         (changed(AnswerRecorded, text=Content.of("something else")), "the texts differ"),
         (changed(AnswerRecorded, citations=[Citation(number=9, position=0)]), "[9] at character 0 names nothing shown"),
         (changed(AnswerRecorded, permissions=None), "no rights are recorded"),
+        (without_offsets_of(DOCUMENTS), "does not say how far documents/"),
+        (without_offsets_of(ACCESS_CHANGES), "does not say how far access-changes/"),
         (only(DocumentAccepted, lambda e: []), "there is no such version"),
         (changed(DocumentAccepted, readers=["user:bob"]), "its own readers are not"),
     ],
