@@ -188,7 +188,7 @@ def _asked(event: TurnRequested) -> tuple[str, dict[str, Any], dict[str, Content
     return (
         f"{event.user_id} asked the model {event.model}",
         details,
-        {"question": event.question, "messages": event.messages, **labels},
+        {"question": event.question, "messages": event.messages, **labels, **_stops(event.parameters)},
     )
 
 
@@ -211,7 +211,8 @@ def _recorded(event: AnswerRecorded) -> tuple[str, dict[str, Any], dict[str, Con
     }
     titles = {f"title of {p.number}": Content.of(" / ".join([p.title or "", *p.heading])) for p in event.passages}
     query = event.retrieved.query if event.retrieved else None
-    return f"the answer: {_ended(event.status, event.reason)}", details, {"query": query, "text": event.text, **titles}
+    words = {"query": query, "text": event.text, **titles, **_stops(event.parameters)}
+    return f"the answer: {_ended(event.status, event.reason)}", details, words
 
 
 def _accepted(event: DocumentAccepted) -> tuple[str, dict[str, Any], dict[str, Content | None]]:
@@ -278,7 +279,13 @@ def _score(value: float | None) -> str:
 
 
 def _parameters(parameters: Parameters) -> dict[str, Any]:
-    return {name.replace("_", " "): value for name, value in vars(parameters).items() if value is not None}
+    told = vars(parameters) | {"stop": _many(len(parameters.stop), "text") if parameters.stop else None}
+    return {name.replace("_", " "): value for name, value in told.items() if value is not None}
+
+
+def _stops(parameters: Parameters) -> Words:
+    """What ends an answer is the asker's words."""
+    return {f"stop {number}": Content.of(text) for number, text in enumerate(parameters.stop or [], 1)}
 
 
 def _tokens(event: AnswerRecorded) -> str | None:

@@ -27,6 +27,7 @@ models:
 """
 PUMP = "The pump in hall 3 is called Berta. It may run for 400 hours between two services."
 ROOF = "The roof was made of <slate> & copper in 1874."
+STOP = "end of the Zeppelin"
 SAID = ("Berta", " [1", "] runs 400 hours", " [7]", ". The roof is slate [2].")
 SAYS = "Berta [1] runs 400 hours. The roof is slate [2]."
 
@@ -73,7 +74,7 @@ async def publish(owner: httpx.AsyncClient, collection: str, documents: dict[str
 
 async def ask(asking: Asking, where: str, question: str) -> str:
     """Asks, and waits for the end of the answer."""
-    body = {"question": question, "parameters": {"temperature": 0.1}}
+    body = {"question": question, "parameters": {"temperature": 0.1, "stop": [STOP]}}
     asked = await asking.anna.post(f"/v1/conversations/{where}/turns", json=body)
     assert asked.status_code == 202, asked.text
     turn_id = str(asked.json()["turn_id"])

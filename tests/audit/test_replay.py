@@ -13,7 +13,7 @@ from audit.words import Prompt, Reading
 from ops.replay import Asked, account, told_prompt
 from schemas.errors import Invalid
 from tests.api.house import after
-from tests.asking import PUMP, SAYS
+from tests.asking import PUMP, SAYS, STOP
 from tests.audit.conftest import Audited
 from tests.kafka_reading import all_of
 from topics.catalogue import ANSWERS, TURNS
@@ -36,10 +36,10 @@ async def test_a_turn_is_told_line_by_line_with_its_place_and_nobodys_words(audi
     for said in (
         "anna asked the model hosted", "an attempt at the answer began", "passages found for the model",
         "the answer: completed", "as anna: public, user:anna", "held back by the wall", "works/pump version 0",
-        "[1] after 6 characters", "max tokens: 99", "temperature: 0.1", "the stream ended: completed",
+        "[1] after 6 characters", "max tokens: 99", "temperature: 0.1", "stop: 1 text", "the stream ended: completed",
     ):  # fmt: skip
         assert said in ran.text, said
-    for word in ("pump is in hall", "Berta", "slate", "Pump"):
+    for word in ("pump is in hall", "Berta", "slate", "Pump", STOP):
         assert word not in ran.text
     told = await lines(audited, "--turn", audited.turn_id)
     assert all(PLACE.fullmatch(line["place"]) for line in told)
@@ -57,6 +57,8 @@ async def test_a_turn_is_told_line_by_line_with_its_place_and_nobodys_words(audi
 async def test_words_are_shown_for_a_reason_that_is_on_the_log_before_them(audited: Audited) -> None:
     told = await lines(audited, "--conversation", audited.conversation_id, "--reason", REASON)
     words = {name: text for line in told for name, text in line.get("words", {}).items()}
+    for event in ("TurnRequested", "AnswerRecorded"):
+        assert STOP in [line["words"].get("stop 1") for line in told if line["event"] == event]
     assert words["question"] == "Which pump is in hall 3, and what is the roof made of?"
     assert words["text"] == SAYS
     kept = await lines(audited, "--accesses")
@@ -156,6 +158,7 @@ async def test_auditors_are_told_over_http_and_nobody_else(audited: Audited) -> 
     story = (await otto.get(turn)).json()
     assert story["lines"][0]["event"] == "TurnRequested"
     assert "Berta" not in json.dumps(story)
+    assert STOP not in json.dumps(story)
     assert (await otto.get(f"{turn}/prompt")).status_code == 422
     prompt = await otto.get(f"{turn}/prompt", params={"reason": REASON})
     assert PUMP.encode() in prompt.content
