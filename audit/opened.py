@@ -1,5 +1,6 @@
 """A replay: what was chosen, found on the log, told in lines; words only for a reading that says why."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -8,13 +9,13 @@ from audit.choice import Choice
 from audit.find import Finder, Found, Heard
 from audit.story import Line, lines_of
 from audit.words import Prompt, Reading
-from infra.kafka.log import Log
+from infra.kafka.log import SECONDS, Log
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from schemas.codec import Codec
-from schemas.errors import Invalid
+from schemas.errors import Invalid, Unavailable
 from topics.catalogue import AUDIT_ACCESSES
 
 
@@ -56,12 +57,25 @@ class Replay:
 
 @asynccontextmanager
 async def open_replay(settings: Settings, *, words: bool) -> AsyncIterator[Replay]:
-    """Without words no server is asked anything yet."""
+    """Without words no server is asked anything yet; with them, raises Unavailable: somebody sits there and waits."""
     async with AsyncExitStack() as stack:
         registry = RegistryClient(settings)
         stack.push_async_callback(registry.close)
         codec, publisher = Codec(registry), None
         if words:
-            await registry.load((AUDIT_ACCESSES,))
-            publisher = await stack.enter_async_context(Publisher.open(settings, codec))
+            await Log(settings).spans(AUDIT_ACCESSES, keys=())  # is the broker there? The publisher would wait for it
+            async with _soon("registry"):
+                await registry.load((AUDIT_ACCESSES,))
+            async with _soon("kafka"):
+                publisher = await stack.enter_async_context(Publisher.open(settings, codec))
         yield Replay(settings, codec, Objects.open(settings), publisher)
+
+
+@asynccontextmanager
+async def _soon(server: str) -> AsyncIterator[None]:
+    """Ends what would wait for a server for as long as it is away."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            yield
+    except TimeoutError as exc:
+        raise Unavailable(server, f"it said nothing for {SECONDS:.0f} s") from exc

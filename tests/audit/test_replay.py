@@ -4,6 +4,7 @@ import json
 import os
 import re
 from base64 import b64decode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,10 +148,21 @@ async def test_a_time_in_which_nobody_read_words_is_no_failure(audited: Audited)
     assert await lines(audited, "--accesses", "--to", "2020-01-01") == []
 
 
-async def test_it_says_when_the_broker_is_away(audited: Audited) -> None:
-    away = await audited.turnlog("replay", "--turn", audited.turn_id, TURNLOG_KAFKA_BOOTSTRAP="127.0.0.1:9")
-    assert away.code == 3
+@pytest.mark.parametrize("more", [(), ("--reason", REASON), ("--reason", REASON, "--prompt")])
+async def test_it_says_when_the_broker_is_away(audited: Audited, more: tuple[str, ...]) -> None:
+    asked = ("replay", "--turn", audited.turn_id, *more)
+    away = await audited.turnlog(*asked, TURNLOG_KAFKA_BOOTSTRAP="127.0.0.1:9")
+    assert (away.code, away.out) == (3, b"")
     assert "kafka is unavailable" in away.err
+    assert "make run" in away.err
+
+
+async def test_it_says_when_the_registry_is_away_and_no_schema_is_kept(audited: Audited, tmp_path: Path) -> None:
+    asked = ("replay", "--turn", audited.turn_id, "--reason", REASON)
+    nowhere = {"TURNLOG_REGISTRY_URL": "http://127.0.0.1:9", "TURNLOG_DATA": str(tmp_path)}
+    away = await audited.turnlog(*asked, **nowhere)
+    assert away.code == 3
+    assert "registry is unavailable" in away.err
 
 
 async def test_auditors_are_told_over_http_and_nobody_else(audited: Audited) -> None:
