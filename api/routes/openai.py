@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from api.accept import Accepted, digest_of, idempotency_key
 from api.ask import Asked, AskedParameters, Before, Question, ask
-from api.auth import Authenticated, Chats, admitted, require
+from api.auth import Authenticated, Chats, admitted, require, unauthenticated
 from api.caller import Caller
 from api.openai.completion import Completion
 from api.openai.leaving import stop_unless_read
@@ -76,7 +76,7 @@ async def complete(
         frames = stack.enter_context(
             services.live.following(caller, accepted.reference, Place(), new=not accepted.repeated)
         )
-        whole = await _unless_gone(request, completion.whole(frames))
+        whole = await _unless_gone(request, completion.whole(frames), services.live.until_closed(caller))
     return Response(orjson.dumps(whole), 200, head, "application/json")
 
 
@@ -158,19 +158,21 @@ def _left(services: Services, caller: Caller, accepted: Accepted, completion: Co
         services.background.start(stop_unless_read(services, caller, accepted.reference, accepted.record_key))
 
 
-async def _unless_gone(request: Request, whole: Any) -> Any:
-    """The whole answer; when the client hangs up before, it is cancelled, and a problem that nobody reads is raised."""
-    answer = asyncio.ensure_future(whole)
+async def _unless_gone(request: Request, whole: Any, until_closed: Any) -> Any:
+    """The whole answer, cancelled when the client hangs up before, or its key is closed; raises a problem then."""
+    answer, closed = asyncio.ensure_future(whole), asyncio.ensure_future(until_closed)
     gone = asyncio.ensure_future(hung_up(request.receive))
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            raise Problem(499, "client-gone", "the client hung up")
-        return answer.result()
+        await asyncio.wait({answer, gone, closed}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        if closed.done():
+            raise unauthenticated("this key was closed while it waited")
+        raise Problem(499, "client-gone", "the client hung up")
     finally:
-        answer.cancel()
-        gone.cancel()
-        await asyncio.gather(answer, gone, return_exceptions=True)
+        for each in (answer, gone, closed):
+            each.cancel()
+        await asyncio.gather(answer, gone, closed, return_exceptions=True)
 
 
 @cache

@@ -89,6 +89,14 @@ class LiveAnswers:
         with self._tail.reading(turn_id) as answer:
             yield Reader(answer, place, self.look(caller, turn_id).told, self._tail.trouble).frames(new=new)
 
+    async def until_closed(self, caller: Caller) -> None:
+        """Returns when a caller may not go on: who waits for a whole answer is no stream that could be cut off."""
+        while True:
+            with suppress(Unavailable):
+                if not await self._is_open(caller):
+                    return
+            await asyncio.sleep(CLOSED_SECONDS)
+
     def readers_of(self, turn_id: str) -> int:
         """How many read a turn at this replica."""
         return self._tail.readers_of(turn_id)

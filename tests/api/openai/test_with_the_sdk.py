@@ -166,6 +166,26 @@ async def test_a_caller_of_a_whole_answer_that_leaves_stops_the_model(
             await asyncio.sleep(0.1)
 
 
+async def test_closing_a_key_or_a_user_ends_the_whole_answer_that_is_waited_for(house: House, servers: Servers) -> None:
+    root, ben, eva = await house.user("root", "admin"), await house.user("ben", "chat"), await house.user("eva", "chat")
+    waiting = []
+    for client, marker in ((ben, "marker=revoked"), (eva, "marker=switched-off")):
+        asked = {"model": "words", "messages": asking(f"words: count=3000 delay_ms=10 {marker}")}
+        waiting.append(asyncio.create_task(client.post("/v1/chat/completions", json=asked, timeout=60)))
+        async with asyncio.timeout(60):
+            while marker not in noted_of(servers, marker):
+                await asyncio.sleep(0.1)
+    key_id = (await ben.get("/v1/me")).json()["key_id"]
+    assert (await ben.delete(f"/v1/keys/{key_id}")).status_code == 204
+    assert (await root.patch("/v1/users/eva", json={"enabled": False})).status_code == 200
+    for answer in await asyncio.gather(*waiting):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthenticated")
+    async with asyncio.timeout(60):
+        for marker in ("marker=revoked", "marker=switched-off"):
+            while "cancelled after" not in noted_of(servers, marker):
+                await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("header", ["x-turnlog-detach", "idempotency-key"])
 async def test_whoever_says_so_may_leave_and_read_the_rest_later(
     sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient, header: str
