@@ -65,7 +65,10 @@ class MadeKey(Body):
 
 @router.post("", status_code=201, response_model=MadeKey)
 async def create_key(new: NewKey, caller: Authenticated, services: Opened) -> Response:
-    """Makes a key. Its rights are at most those of the key that makes it, unless that is an administrator's."""
+    """Makes a key. Its rights are at most those of the key that makes it, unless that is an administrator's.
+
+    One for oneself ends with the key or token that makes it, an administrator's too.
+    """
     user_id = new.user_id or caller.user_id
     if user_id != caller.user_id:
         if not caller.is_admin:
@@ -80,7 +83,7 @@ async def create_key(new: NewKey, caller: Authenticated, services: Opened) -> Re
         caller.user_id,
         requests_per_minute=new.requests_per_minute or (limits.requests_per_minute_service if new.service else None),
         turns_in_flight=new.turns_in_flight or (limits.turns_in_flight_service if new.service else None),
-        expires_at=_expiry(new, caller),
+        expires_at=_expiry(new, caller, user_id),
     )
     written = await write(services, ACCESS_CHANGES, record_key(created), created)
     made = MadeKey(
@@ -144,12 +147,12 @@ def _check_rights(new: NewKey, caller: Caller, limits: Limits) -> None:
         raise forbidden("a key with limits of its own, above the defaults, is made by an administrator")
 
 
-def _expiry(new: NewKey, caller: Caller) -> int | None:
-    """When the new key ends: not after the key that makes it, unless that is an administrator's."""
+def _expiry(new: NewKey, caller: Caller, user_id: str) -> int | None:
+    """When the new key ends: for oneself not after what one came with; for others as the administrator says."""
     wanted = None if new.expires_at is None else int(new.expires_at.timestamp() * 1000)
     if wanted is not None and wanted <= time.time() * 1000:
         raise Problem(422, "invalid", "expires_at lies in the past")
     if new.expires_at is not None and new.expires_at > LATEST:
         raise Problem(422, "invalid", f"expires_at lies after {LATEST:%Y-%m-%d}; leave it out for a key without end")
-    latest = None if caller.is_admin or caller.expires_at is None else int(caller.expires_at * 1000)
+    latest = None if caller.expires_at is None or user_id != caller.user_id else int(caller.expires_at * 1000)
     return min((one for one in (wanted, latest) if one is not None), default=None)

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import time
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -75,6 +76,22 @@ async def test_members_of_the_group_that_is_configured_administer(house: House, 
     assert (await boss.post("/v1/users", json={"user_id": "new", "name": "New"})).status_code == 201
     other = await house.client(issuer.signed("clerk", groups=["operators2"]))
     assert (await other.post("/v1/users", json={"user_id": "newer", "name": "New"})).status_code == 404
+
+
+async def test_a_key_for_oneself_ends_with_the_token_that_made_it_and_so_does_the_next(
+    house: House, issuer: RunningIssuer
+) -> None:
+    token = issuer.signed("chief", lasts=3600, groups=["operators"])
+    asked = {"name": "mine", "scopes": ["admin", "chat"]}
+    ends = jwt.decode(token, options={"verify_signature": False})["exp"] + house.settings.oidc.leeway_seconds
+    for _ in range(2):
+        made = (await (await house.client(token)).post("/v1/keys", json=asked)).json()
+        assert datetime.fromisoformat(made["expires_at"]).timestamp() == ends
+        token = made["key"]
+    chief = await house.client(token)
+    assert (await chief.post("/v1/users", json={"user_id": "robot", "name": "Robot"})).status_code == 201
+    stays = await chief.post("/v1/keys", json={"user_id": "robot", "name": "stays", "scopes": ["chat"]})
+    assert (stays.status_code, stays.json()["expires_at"]) == (201, None)
 
 
 def none_of(issuer: RunningIssuer) -> str:
