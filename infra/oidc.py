@@ -16,6 +16,7 @@ import jwt
 import structlog
 
 from infra.access import GROUP_NAME, USER_ID
+from infra.postgres.moment import LATEST_MS
 from infra.settings import Oidc
 from schemas.errors import Invalid, Unavailable
 
@@ -24,6 +25,7 @@ ANSWER_BYTES = 1024 * 1024
 TOKEN_CHARACTERS = 16 * 1024
 GROUPS = 256
 NAME_CHARACTERS = 200
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # JSON can say it, and neither UTF-8 nor Postgres can hold it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 log = structlog.get_logger()
 
@@ -104,17 +106,13 @@ class Issuer:
 
     def _read(self, claims: Mapping[str, Any]) -> Claims:
         wanted, subject = self._settings, claims["sub"]
-        if not isinstance(subject, str) or not subject or len(subject) > 255:
+        if not isinstance(subject, str) or not 0 < len(subject) <= 255 or NO_TEXT.search(subject):
             raise TokenRefused("the claim sub is not a text of at most 255 characters")
         if wanted.user_claim == "email" and claims.get("email_verified") is False:
             raise TokenRefused("its issuer has not verified this token's e-mail address")
         called = claims.get(wanted.user_claim)
         if not isinstance(called, str):
             raise TokenRefused(f"this token lacks the claim {wanted.user_claim}")
-        try:
-            issued_at, expires_at = int(claims["iat"] * 1000), int(claims["exp"] * 1000)
-        except (TypeError, OverflowError, ValueError):
-            raise TokenRefused("this token's times are no numbers") from None
         name = claims.get("name")
         return Claims(
             user_id=user_id_of(called, wanted.issuer, subject),
@@ -122,8 +120,8 @@ class Issuer:
             issuer=wanted.issuer,
             subject=subject,
             groups=groups_in(claims.get(wanted.groups_claim)),
-            issued_at=issued_at,
-            expires_at=min(expires_at, 2**62),
+            issued_at=_ms(claims["iat"]),
+            expires_at=_ms(claims["exp"]),
         )
 
     async def _key(self, kid: object) -> jwt.PyJWK:
@@ -174,7 +172,7 @@ class Issuer:
         listed = (await self._get(where)).get("keys")
         keys = self._usable(listed if isinstance(listed, list) else [])
         if not keys:
-            raise ValueError(f"it has no key for {self._settings.algorithm}")
+            raise ValueError(f"it has no public key for {self._settings.algorithm}")
         return keys
 
     async def _get(self, url: str) -> dict[str, Any]:
@@ -191,11 +189,16 @@ class Issuer:
         return found
 
     def _usable(self, listed: list[Any]) -> dict[str | None, jwt.PyJWK]:
-        """The keys for our algorithm, by id. A key of another kind never verifies anything (key confusion)."""
+        """The keys for our algorithm, by id. A key of another kind never verifies anything (key confusion).
+
+        Nor does one whose private part (`d`, RFC 7518) is published: anybody can sign with it.
+        """
         keys: dict[str | None, jwt.PyJWK] = {}
         for each in listed:
             algorithm = self._settings.algorithm
-            if isinstance(each, dict) and each.get("use", "sig") == "sig" and each.get("alg", algorithm) == algorithm:
+            if not isinstance(each, dict) or "d" in each:
+                continue
+            if each.get("use", "sig") == "sig" and each.get("alg", algorithm) == algorithm:
                 with suppress(jwt.PyJWTError, ValueError, TypeError, KeyError):
                     kid = each.get("kid")
                     keys[kid if isinstance(kid, str) else None] = jwt.PyJWK(each, algorithm)
@@ -221,6 +224,13 @@ def groups_in(claim: object) -> tuple[str, ...]:
     names = [claim] if isinstance(claim, str) else claim if isinstance(claim, list) else []
     found = {name.removeprefix("/") for name in names if isinstance(name, str)}
     return tuple(sorted(name for name in found if re.fullmatch(GROUP_NAME, name))[:GROUPS])
+
+
+def _ms(seconds: object) -> int:
+    """A time of a token in ms; raises TokenRefused for what is no number of seconds within the calendar."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds * 1000 <= LATEST_MS:
+        raise TokenRefused("this token's times are no seconds since 1970")
+    return int(seconds * 1000)
 
 
 def _printable(text: str) -> str:

@@ -13,12 +13,19 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
-from infra.oidc import groups_in, user_id_of
+from infra.oidc import DISCOVERY, Issuer, TokenRefused, groups_in, user_id_of
+from infra.settings import Oidc
 from schemas.access import UserSwitched
 from tests.api.house import House, after, serving, until_ready
-from tests.api.oidc.issuer import RunningIssuer, SigningKey
+from tests.api.oidc.issuer import AUDIENCE, RunningIssuer, SigningKey
 from tests.chatting import SECONDS, answering, conversation, events
+
+FAR = 253_000_000_000  # 9987
 
 
 async def said_to(house: House, token: str) -> httpx.Response:
@@ -154,6 +161,13 @@ def _encoded(said: bytes) -> str:
         (lambda it: it.signed("ada", iss=it.url + "/"), "another issuer"),
         (lambda it: it.signed(""), "the claim sub"),
         (lambda it: it.signed("x" * 300), "the claim sub"),
+        (lambda it: it.signed("half \ud83d"), "the claim sub"),
+        (lambda it: it.signed("nul \0"), "the claim sub"),
+        (lambda it: it.signed("ada", iat=True), "no seconds since 1970"),
+        (lambda it: it.signed("ada", iat="9"), "no seconds since 1970"),
+        (lambda it: it.signed("ada", iat=-1e300), "no seconds since 1970"),
+        (lambda it: it.signed("ada", exp="9" * 12), "no seconds since 1970"),
+        (lambda it: it.signed("ada", exp=1e300), "no seconds since 1970"),
         (lambda it: it.signed("ada", exp="soon"), "signature or form"),
         (lambda it: it.signed("ada", exp=1e400), "signature or form"),
         (lambda it: it.signed("ada", padding="x" * 20_000), "longer than"),
@@ -166,6 +180,24 @@ async def test_a_token_that_does_not_hold_opens_nothing(
     house: House, issuer: RunningIssuer, forged: Any, why: str
 ) -> None:
     assert why in await refused(house, forged(issuer))
+
+
+async def test_a_key_whose_private_part_is_published_verifies_nothing() -> None:
+    leaked, kept, url = SigningKey("leaked"), SigningKey("kept"), "http://127.0.0.1:9"
+    jwks = [leaked.jwk, {name: value for name, value in kept.jwk.items() if name in ("kty", "n", "e", "kid")}]
+    said = {DISCOVERY: {"issuer": url, "jwks_uri": f"{url}/jwks"}, "/jwks": {"keys": jwks}}
+
+    async def listed(request: Request) -> JSONResponse:
+        return JSONResponse(said[request.url.path])
+
+    app = Starlette(routes=[Route(path, listed) for path in said])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
+        trusting = Issuer(Oidc(issuer=url, audience=AUDIENCE), http)
+        claims = {"iss": url, "aud": AUDIENCE, "sub": "ada", "iat": 1, "exp": FAR}
+        tokens = {key.kid: jwt.encode(claims, key.private, "RS256", {"kid": key.kid}) for key in (leaked, kept)}
+        assert (await trusting.claims_of(tokens["kept"])).subject == "ada"
+        with pytest.raises(TokenRefused, match="no key of the issuer"):
+            await trusting.claims_of(tokens["leaked"])
 
 
 async def test_a_token_that_the_issuer_made_for_somebody_else_opens_nothing(
