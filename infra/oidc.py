@@ -23,7 +23,6 @@ from schemas.errors import Invalid, Unavailable
 DISCOVERY = "/.well-known/openid-configuration"
 ANSWER_BYTES = 1024 * 1024
 TOKEN_CHARACTERS = 16 * 1024
-GROUPS = 256
 NAME_CHARACTERS = 200
 NO_TEXT = re.compile("[\0\ud800-\udfff]")  # JSON can say it, and neither UTF-8 nor Postgres can hold it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -223,7 +222,7 @@ def groups_in(claim: object) -> tuple[str, ...]:
     """The names in a groups claim that a group here can have; a leading slash (a path of one part) is left out."""
     names = [claim] if isinstance(claim, str) else claim if isinstance(claim, list) else []
     found = {name.removeprefix("/") for name in names if isinstance(name, str)}
-    return tuple(sorted(name for name in found if re.fullmatch(GROUP_NAME, name))[:GROUPS])
+    return tuple(sorted(name for name in found if re.fullmatch(GROUP_NAME, name)))
 
 
 def _ms(seconds: object) -> int:

@@ -77,6 +77,13 @@ async def test_groups_last_as_long_as_the_token_that_named_them(house: House, is
     assert await refused(house, token) == "this token has expired: get a new one from its issuer"
 
 
+async def test_a_token_of_many_groups_counts_in_the_last_of_them_too(house: House, issuer: RunningIssuer) -> None:
+    await house.user("root", "admin")
+    await house.group("zoo", "root", "root")
+    many = [f"a{number}" for number in range(1000)]
+    assert "group:zoo" in (await said_to(house, issuer.signed("pam", groups=[*many, "zoo"]))).json()["principals"]
+
+
 async def test_members_of_the_group_that_is_configured_administer(house: House, issuer: RunningIssuer) -> None:
     boss = await house.client(issuer.signed("boss", groups=["operators"]))
     assert "admin" in (await boss.get("/v1/me")).json()["scopes"]
