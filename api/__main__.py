@@ -11,8 +11,9 @@ import uvicorn
 
 from api.app import create_app
 from api.edge import tls_of
+from api.tokens import check_oidc
 from infra import logs
-from infra.settings import Settings
+from infra.settings import read_settings
 from schemas.errors import Invalid
 
 log = structlog.get_logger()
@@ -22,7 +23,13 @@ def main() -> int:
     """Serves until SIGTERM or SIGINT; exit code 1 when it could not start, 78 when its settings are wrong."""
     logs.configure("api")
     allow_many_streams()
-    settings = Settings()
+    try:
+        settings = read_settings()
+        certificate, key = tls_of(settings) or (None, None)
+        check_oidc(settings)
+    except Invalid as exc:
+        log.error("cannot start", reason=str(exc))
+        return os.EX_CONFIG
     causes: list[BaseException] = []
 
     def failed(cause: BaseException) -> None:
@@ -33,11 +40,6 @@ def main() -> int:
         causes.append(cause)
         server.should_exit = True
 
-    try:
-        certificate, key = tls_of(settings) or (None, None)
-    except Invalid as exc:
-        log.error("cannot start", reason=str(exc))
-        return os.EX_CONFIG
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings, failed),

@@ -1,6 +1,8 @@
 """Where the API meets browsers and networks, by configuration: the names it answers to, other sites' pages, TLS."""
 
+import ssl
 from pathlib import Path
+from typing import NoReturn
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -39,16 +41,26 @@ def names_of(listed: str) -> list[str]:
 
 
 def tls_of(settings: Settings) -> tuple[Path, Path] | None:
-    """Certificate chain and key, both PEM; None: plain HTTP. Raises Invalid when one is missing."""
-    given = settings.api_tls_certificate, settings.api_tls_key
-    if given == (None, None):
+    """Certificate chain and key, both PEM; None: plain HTTP. Raises Invalid when they are not there, or do not fit."""
+    certificate, key = settings.api_tls_certificate, settings.api_tls_key
+    if certificate is None and key is None:
         return None
-    if given[0] is None or given[1] is None:
+    if certificate is None or key is None:
         raise Invalid("TLS needs both TURNLOG_API_TLS_CERTIFICATE and TURNLOG_API_TLS_KEY: one is not set")
-    for path in given:
-        if path is not None and not path.is_file():
+    for path in (certificate, key):
+        if not path.is_file():
             raise Invalid(f"TLS: there is no file {path}")
-    return given[0], given[1]
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _locked)
+    except OSError as exc:  # SSLError is one
+        said = f"{exc.strerror or exc}"
+        raise Invalid(f"TLS: {certificate} and {key} are no certificate with its key, both PEM: {said}") from None
+    return certificate, key
+
+
+def _locked() -> NoReturn:
+    """OpenSSL would ask at a terminal."""
+    raise Invalid("TLS: the key is encrypted, and nobody is there to say its password: give it without one")
 
 
 class KnownHosts:

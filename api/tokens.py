@@ -12,7 +12,7 @@ from api.keyring import is_over
 from api.remembered import Remembered
 from infra.access import record_key
 from infra.kafka.publisher import Publisher
-from infra.oidc import Claims, Issuer, TokenRefused
+from infra.oidc import Claims, Issuer, TokenRefused, check_issuer
 from infra.postgres.freshness import Freshness
 from infra.postgres.pool import Pool, connection, twice
 from infra.settings import Settings
@@ -136,6 +136,13 @@ class Tokens:
     async def _row(self, identity: Identity) -> tuple[Any, ...] | None:
         async with connection(self._db) as db:
             return await (await db.execute("select * from app.signed_in(%s, %s, %s)", identity)).fetchone()
+
+
+def check_oidc(settings: Settings) -> None:
+    """Raises Invalid for settings of tokens that cannot be meant, before any server is asked."""
+    if settings.oidc.issuer:
+        check_issuer(settings.oidc)
+        _scopes(settings)
 
 
 def _scopes(settings: Settings) -> frozenset[str]:

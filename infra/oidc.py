@@ -59,9 +59,7 @@ class Issuer:
     @asynccontextmanager
     async def open(cls, settings: Oidc) -> AsyncIterator["Issuer"]:
         """Asks the issuer nothing yet: it may be away. Raises Invalid for settings that cannot be meant."""
-        check_url(settings.issuer, "TURNLOG_OIDC__ISSUER")
-        if not settings.audience:
-            raise Invalid("TURNLOG_OIDC__AUDIENCE is not set: without it tokens for anybody would be let in")
+        check_issuer(settings)
         async with httpx.AsyncClient(timeout=settings.timeout_seconds, follow_redirects=False) as http:
             issuer = cls(settings, http)
             try:
@@ -202,6 +200,13 @@ class Issuer:
                     kid = each.get("kid")
                     keys[kid if isinstance(kid, str) else None] = jwt.PyJWK(each, algorithm)
         return keys
+
+
+def check_issuer(settings: Oidc) -> None:
+    """Raises Invalid for settings that cannot be meant; asks nobody."""
+    check_url(settings.issuer, "TURNLOG_OIDC__ISSUER")
+    if not settings.audience:
+        raise Invalid("TURNLOG_OIDC__AUDIENCE is not set: without it tokens for anybody would be let in")
 
 
 def check_url(url: str, what: str) -> None:

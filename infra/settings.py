@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from schemas.errors import Invalid
 from topics.catalogue import Topic
 
 Role = Literal["owner", "api", "chat", "documents", "views"]
@@ -154,3 +155,17 @@ class Settings(BaseSettings):
         path = self.data / name
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def read_settings() -> Settings:
+    """From the environment; raises Invalid that names the variables that cannot be meant, and no value: one is secret.
+
+    A whole group as JSON (TURNLOG_LIMITS={...}) is named by its field.
+    """
+    try:
+        return Settings()
+    except ValidationError as exc:
+        wrong = [("__".join(map(str, error["loc"])).upper(), error["msg"]) for error in exc.errors()]
+        raise Invalid("; ".join(f"TURNLOG_{name}: {why}" for name, why in wrong)) from None
+    except SettingsError as exc:
+        raise Invalid(f"{exc}") from None

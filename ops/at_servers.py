@@ -7,9 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from ops.installation import ROOT
 from schemas.errors import Invalid, Unavailable
 from turnlog.errors import TurnlogError, Unreachable
@@ -30,8 +28,8 @@ def settings_here() -> Settings:
             )
         os.environ.update({name: value for name, value in variables(file).items() if name not in os.environ})
     try:
-        return Settings()
-    except ValidationError as exc:
+        return read_settings()
+    except Invalid as exc:
         raise TurnlogError(f"The settings cannot be meant: {exc}") from exc
 
 

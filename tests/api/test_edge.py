@@ -4,14 +4,18 @@ import asyncio
 import socket
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from api.app import create_app
+from api.edge import tls_of
 from infra.settings import Settings
+from schemas.errors import Invalid
 from tests.environment import environment
 
 SITE = "https://chat.example.org"
@@ -94,6 +98,54 @@ async def test_it_speaks_tls_with_the_certificate_it_was_given(settings: Setting
     finally:
         process.terminate()
         await process.communicate()
+
+
+KeyFile = Callable[[trustme.LeafCert], bytes]
+
+
+def encrypted(made: trustme.LeafCert) -> bytes:
+    key = serialization.load_pem_private_key(made.private_key_pem.bytes(), None)
+    how = serialization.BestAvailableEncryption(b"a password")
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (lambda made: made.private_key_pem.bytes(), None),
+        (
+            lambda _: trustme.CA().issue_cert("127.0.0.1").private_key_pem.bytes(),
+            "no certificate with its key.*mismatch",
+        ),
+        (lambda _: b"not PEM", "no certificate with its key"),
+        (encrypted, "the key is encrypted"),
+    ],
+)
+def test_tls_files_that_do_not_fit_are_refused_at_once(tmp_path: Path, key: KeyFile, why: str | None) -> None:
+    made, files = trustme.CA().issue_cert("127.0.0.1"), (tmp_path / "chain.pem", tmp_path / "key.pem")
+    made.cert_chain_pems[0].write_to_path(str(files[0]))
+    files[1].write_bytes(key(made))
+    settings = Settings(api_tls_certificate=files[0], api_tls_key=files[1])
+    if why is None:
+        assert tls_of(settings) == files
+    else:
+        with pytest.raises(Invalid, match=why):
+            tls_of(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("oidc__algorithm", "none"), ("oidc__issuer", "http://example.org"), ("api_port", "eighty"), ("limits", "many")],
+)
+async def test_settings_that_cannot_be_meant_are_refused_by_name_and_not_told(
+    settings: Settings, name: str, value: str
+) -> None:
+    process = await run(settings, **{name: value})
+    said = b"".join(await process.communicate()).decode()
+    assert process.returncode == 78, said
+    assert ("limits" if name == "limits" else f"TURNLOG_{name.upper()}") in said
+    assert value not in said
+    assert "Traceback" not in said
 
 
 async def test_half_of_tls_is_refused_with_the_setting_that_is_missing(settings: Settings, tmp_path: Path) -> None:
