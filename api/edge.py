@@ -13,11 +13,17 @@ from infra.settings import Settings
 from schemas.errors import Invalid
 
 PROBES = ("/live", "/ready", "/metrics")  # asked by address, and they tell nobody's words
+SDK = (  # what OpenAI's JavaScript client says of itself, each as x-stainless-...
+    "arch", "async", "custom-poll-interval", "helper-method", "lang", "os", "package-version", "poll-helper",
+    "retry-count", "runtime", "runtime-version", "timeout",
+)  # fmt: skip
 ASKED_WITH = [
     "authorization", "content-type", "idempotency-key", "last-event-id", "x-turnlog-after", "x-turnlog-detach",
+    "openai-organization", "openai-project", "user-agent", *(f"x-stainless-{name}" for name in SDK),
 ]  # fmt: skip
 TOLD_BY = [
     "location", "retry-after", "ratelimit", "ratelimit-policy", "x-turnlog-position", "x-turnlog-turn",
+    "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
 ]  # fmt: skip
 
 

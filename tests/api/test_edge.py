@@ -62,6 +62,18 @@ async def test_pages_of_a_site_that_is_named_may_call_and_read_what_they_need(se
         assert "access-control-allow-origin" not in other.headers
 
 
+async def test_openais_client_may_ask_from_such_a_page_and_read_what_is_left_of_its_rate(settings: Settings) -> None:
+    said = ("os", "arch", "lang", "package-version", "runtime", "runtime-version", "retry-count", "timeout", "async")
+    names = ["authorization", "content-type", "user-agent", "openai-organization", "openai-project"]
+    names += [f"x-stainless-{name}" for name in (*said, "helper-method", "poll-helper", "custom-poll-interval")]
+    wanted = {"access-control-request-method": "POST", "access-control-request-headers": ",".join(sorted(names))}
+    async with asking(settings, api_cors_origins=SITE) as client:
+        may = await client.options("/v1/chat/completions", headers={"origin": SITE, **wanted})
+        assert may.status_code == 200, may.text
+        told = (await client.get("/v1/me", headers={"origin": SITE})).headers["access-control-expose-headers"]
+        assert {"retry-after", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"} <= set(told.split(", "))
+
+
 async def test_without_a_list_no_page_of_another_site_may(settings: Settings) -> None:
     async with asking(settings) as client:
         assert "access-control-allow-origin" not in (await client.get("/v1/me", headers={"origin": SITE})).headers
