@@ -14,6 +14,7 @@ from api.problems import Problem
 from api.services import Opened, Services, opened
 from infra.oidc import TokenRefused
 
+CALLER = "turnlog.caller"  # in the scope: who asks, for FastAPI to go on where a quick route has looked already
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False, bearerFormat="tl_..."))]
 
 
@@ -22,12 +23,16 @@ async def authenticated(request: Request, services: Opened, _key: Bearer) -> Cal
 
     A request that says `x-turnlog-after` waits here, and is then judged by the rights as they are after it.
     """
+    known: Caller | None = request.scope.get(CALLER)
+    if known is not None:
+        return known
     caller = await authenticate(services, request.headers.get("authorization", ""))
     await services.rates.take(caller)
     request.scope[MORE_HEADERS] = services.rates.headers(caller)
     if "x-turnlog-after" in request.headers or (request.scope["query_string"] and "after" in request.query_params):
         await wait_if_asked(services, request)
         caller = await authenticate(services, request.headers.get("authorization", ""))
+    request.scope[CALLER] = caller
     return caller
 
 

@@ -4,12 +4,22 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Path, Query
 from psycopg.rows import class_row
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 from infra.access import COLLECTION_ID, GROUP_NAME, PRINCIPAL, USER_ID
 from infra.postgres.pool import Connection
 
 KEY_ID = r"^[0-9a-f]{16}$"
+MOST_ERRORS = 1000  # of one body: FastAPI lists them all, and a million would take seconds of everybody's
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 T = TypeVar("T", bound=BaseModel)
 
@@ -34,6 +44,19 @@ class Body(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=0)
+
+
+def _few_errors(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(given)
+    except ValidationError as exc:
+        if (count := exc.error_count()) <= MOST_ERRORS:
+            raise
+    raise PydanticCustomError("many_errors", "{count} errors, too many to list", {"count": count})
+
+
+B = TypeVar("B", bound=Body)
+Sent = Annotated[B, WrapValidator(_few_errors)]  # how a route takes a body
 
 
 class Page(BaseModel):

@@ -33,6 +33,7 @@ DESCRIBED: dict[str, Any] = {
 RETRY_SECONDS = 2
 OPENAI = ("/v1/chat/", "/v1/embeddings", "/v1/models")
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+SAID, LISTED = 5, 20  # errors of a body, in words and as a list
 UNNAMED = {499: "Client Closed Request"}  # nobody reads that; metrics count it
 KINDS = {400: "invalid", 413: "too-large"}
 
@@ -126,7 +127,9 @@ def problem_of(exc: Exception) -> Problem:
 
 def _validation(exc: RequestValidationError) -> Problem:
     """Where and what, never the value: it may be a secret."""
-    errors = [{"where": ".".join(str(part) for part in e["loc"]), "what": str(e["msg"])} for e in exc.errors()]
-    status = 400 if any(e["type"] == "json_invalid" for e in exc.errors()) else 422
-    said = "; ".join(f"{e['where']}: {e['what']}" for e in errors[:5])
-    return Problem(status, "invalid", said, errors=errors)
+    found = exc.errors()
+    errors = [{"where": ".".join(str(part) for part in e["loc"]), "what": str(e["msg"])} for e in found[:LISTED]]
+    status = 400 if any(e["type"] == "json_invalid" for e in found) else 422
+    said = "; ".join(f"{e['where']}: {e['what']}" for e in errors[:SAID])
+    more = f"; and {len(found) - SAID} more" if len(found) > SAID else ""
+    return Problem(status, "invalid", said + more, errors=errors)

@@ -16,7 +16,7 @@ Serve = Callable[[Request], Awaitable[Response | None]]
 
 
 def quick(serve: Serve) -> type[APIRoute]:
-    """A class of routes that `serve` answers; where it returns None, nothing was done yet and FastAPI goes on."""
+    """A class of routes that `serve` answers; where it returns None, FastAPI goes on: at most the key was asked for."""
 
     class Quick(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

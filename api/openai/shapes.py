@@ -2,12 +2,26 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from api.fields import Body
 
 Stops = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=8)]
 Word = Annotated[str, Field(max_length=512)]
+INPUTS = 2048
+
+
+def _in_one_sentence(sentence: str) -> WrapValidator:
+    """Of a choice pydantic tells what each kind lacks, item by item, under names of its own; this is said instead."""
+
+    def said(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(given)
+        except ValidationError:
+            raise PydanticCustomError("kind", sentence) from None
+
+    return WrapValidator(said)
 
 
 class TextPart(Body):
@@ -17,11 +31,17 @@ class TextPart(Body):
     text: str
 
 
+Content = Annotated[
+    str | Annotated[list[TextPart], Field(max_length=1000)],
+    _in_one_sentence("a text, or at most 1000 parts of the type text and no other"),
+]
+
+
 class Message(Body):
     """A message of a conversation that the client keeps."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: Content
     name: Word | None = None
     refusal: None = None
     annotations: list[dict[str, Any]] | None = Field(
@@ -79,11 +99,18 @@ class CompletionRequest(Body):
     service_tier: Literal["auto", "default"] | None = None
 
 
+Text = Annotated[str, Field(min_length=1)]
+Input = Annotated[
+    Text | Annotated[list[Text], Field(min_length=1, max_length=INPUTS)],
+    _in_one_sentence(f"a text, or {INPUTS} at most, none of them empty; token numbers are not taken: send the text"),
+]
+
+
 class EmbeddingRequest(Body):
     """`POST /v1/embeddings`."""
 
     model: str = Field(min_length=1)
-    input: str | list[str] = Field(min_length=1)
+    input: Input
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: int | None = Field(default=None, ge=1)
     user: Word | None = None

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.auth import Authenticated, Publishes
 from api.caller import Caller
 from api.consistency import write
-from api.fields import Body, CollectionId, CollectionPath, Moment, Name, Paged, Principal, rows
+from api.fields import Body, CollectionId, CollectionPath, Moment, Name, Paged, Principal, Sent, rows
 from api.problems import forbidden, not_found, taken
 from api.services import Opened, Services
 from infra.access import PUBLIC, READERS, record_key
@@ -53,7 +53,7 @@ class Readers(Body):
 
 
 @router.post("", status_code=201, response_model=Collection)
-async def create_collection(new: NewCollection, caller: Publishes, services: Opened) -> Response:
+async def create_collection(new: Sent[NewCollection], caller: Publishes, services: Opened) -> Response:
     """Makes a collection that the caller owns. An id is never given twice, not even after it was deleted."""
     collection_id = new.collection_id or f"c-{secrets.token_hex(8)}"
     async with caller.administering(services.db) as db:
@@ -91,7 +91,9 @@ async def get_collection(collection: CollectionPath, caller: Authenticated, serv
 
 
 @router.put("/{collection}/readers", response_model=Collection)
-async def change_readers(collection: CollectionPath, wanted: Readers, caller: Publishes, services: Opened) -> Response:
+async def change_readers(
+    collection: CollectionPath, wanted: Sent[Readers], caller: Publishes, services: Opened
+) -> Response:
     """Says who may read a collection from now on. Searches see it as soon as the views do, under a second."""
     found = await collection_kept_by(caller, services, collection)
     async with caller.administering(services.db) as db:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from api.accept import Command, digest_of, idempotency_key
 from api.auth import Chats
 from api.consistency import POSITION, write
-from api.fields import Body, Moment, Paged
+from api.fields import Body, Moment, Paged, Sent
 from api.problems import not_found
 from api.routes.turns import ConversationPath, IdempotencyKey, when_folded
 from api.services import Opened, Services
@@ -84,7 +84,7 @@ class ConversationWithTurns(Conversation):
 
 @router.post("", status_code=201, response_model=Conversation)
 async def start_conversation(
-    new: NewConversation,
+    new: Sent[NewConversation],
     request: Request,
     caller: Chats,
     services: Opened,

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from api.auth import Administers, Authenticated
 from api.caller import Caller
 from api.consistency import write
-from api.fields import Body, GroupName, GroupPath, Moment, Paged, UserId, UserPath, rows
+from api.fields import Body, GroupName, GroupPath, Moment, Paged, Sent, UserId, UserPath, rows
 from api.problems import forbidden, not_found, taken
 from api.routes.users import user_seen_by
 from api.services import Opened, Services
@@ -42,7 +42,7 @@ class NewGroup(Body):
 
 
 @router.post("", status_code=201, response_model=GroupWithMembers)
-async def create_group(new: NewGroup, caller: Administers, services: Opened) -> Response:
+async def create_group(new: Sent[NewGroup], caller: Administers, services: Opened) -> Response:
     """Makes a group. A name is never given twice, not even after its group was deleted. The scope `admin` is needed."""
     owner = new.owner or caller.user_id
     await user_seen_by(caller, services, owner)

@@ -10,7 +10,7 @@ from pydantic import Field
 from api.auth import Authenticated
 from api.caller import Caller
 from api.consistency import write
-from api.fields import Body, KeyPath, Moment, Name, Paged, Scope, UserId, rows
+from api.fields import Body, KeyPath, Moment, Name, Paged, Scope, Sent, UserId, rows
 from api.problems import Problem, forbidden, not_found
 from api.routes.users import user_seen_by
 from api.services import Opened, Services
@@ -64,7 +64,7 @@ class MadeKey(Body):
 
 
 @router.post("", status_code=201, response_model=MadeKey)
-async def create_key(new: NewKey, caller: Authenticated, services: Opened) -> Response:
+async def create_key(new: Sent[NewKey], caller: Authenticated, services: Opened) -> Response:
     """Makes a key. Its rights are at most those of the key that makes it, unless that is an administrator's.
 
     One for oneself ends with the key or token that makes it, an administrator's too.

@@ -16,6 +16,7 @@ from api.accept import Accepted, digest_of, idempotency_key
 from api.ask import Asked, AskedParameters, Before, Question, ask
 from api.auth import Authenticated, Chats, admitted, require, unauthenticated
 from api.caller import Caller
+from api.fields import Sent
 from api.openai.completion import Completion
 from api.openai.leaving import stop_unless_read
 from api.openai.shapes import CompletionRequest, EmbeddingRequest
@@ -30,12 +31,11 @@ from schemas.turns import Label
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 EMBEDDER, DIMENSIONS = "embedder", 384
-INPUTS = 2048
 Detach = Annotated[bool, Header(alias="x-turnlog-detach", description="answer to the end though nobody reads")]
 
 
 async def complete(
-    asked: CompletionRequest,
+    asked: Sent[CompletionRequest],
     request: Request,
     caller: Chats,
     services: Opened,
@@ -81,10 +81,12 @@ async def complete(
 
 
 async def _complete_quickly(request: Request) -> Response | None:
-    asked = await plain_body(request, CompletionRequest)
-    if asked is None or "x-turnlog-detach" in request.headers:
+    if "x-turnlog-detach" in request.headers:
         return None
     caller, services = await admitted(request, "chat")
+    asked = await plain_body(request, CompletionRequest)
+    if asked is None:
+        return None
     return await complete(asked, request, caller, services, request.headers.get("idempotency-key"))
 
 
@@ -92,7 +94,7 @@ router.add_api_route("/chat/completions", complete, methods=["POST"], route_clas
 
 
 @router.post("/embeddings")
-async def embed(asked: EmbeddingRequest, caller: Authenticated, services: Opened) -> Response:
+async def embed(asked: Sent[EmbeddingRequest], caller: Authenticated, services: Opened) -> Response:
     """Unit vectors of texts, of 384 numbers each. A text beyond 254 tokens is refused, not cut."""
     require(caller, "search")
     if asked.model != EMBEDDER:
@@ -100,8 +102,6 @@ async def embed(asked: EmbeddingRequest, caller: Authenticated, services: Opened
     if asked.dimensions not in (None, DIMENSIONS):
         raise Problem(422, "invalid", f"dimensions: {EMBEDDER} has {DIMENSIONS}, and no others", param="dimensions")
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
-    if len(texts) > INPUTS or not all(texts):
-        raise Problem(422, "invalid", f"input: between 1 and {INPUTS} texts, none of them empty", param="input")
     tokens = await asyncio.to_thread(_counts, services.settings.embedder_tokenizer, texts)
     if (most := max(tokens)) > PASSAGE_TOKENS:
         raise Problem(

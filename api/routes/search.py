@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.auth import Searches
-from api.fields import Body, CollectionId
+from api.fields import Body, CollectionId, Sent
 from api.limits import check_question
 from api.problems import Problem
 from api.readable import check_readable
@@ -67,7 +67,7 @@ class SearchResult(BaseModel):
 
 
 @router.post("")
-async def search(new: NewSearch, caller: Searches, services: Opened) -> SearchResult:
+async def search(new: Sent[NewSearch], caller: Searches, services: Opened) -> SearchResult:
     """Finds passages by words (BM25) and by meaning (k-NN) in one query, as the caller's rights are now."""
     limits = services.settings.limits
     check_question(new.query, limits)

@@ -15,7 +15,7 @@ from api.ask import UUID, Asked, Question, ask
 from api.auth import Chats, admitted
 from api.caller import Caller
 from api.consistency import POSITION
-from api.fields import Moment
+from api.fields import Moment, Sent
 from api.problems import not_found
 from api.quick import plain_body, quick
 from api.services import Opened, Services
@@ -86,7 +86,7 @@ class Turn(BaseModel):
 
 async def ask_turn(
     conversation_id: ConversationPath,
-    question: Question,
+    question: Sent[Question],
     request: Request,
     caller: Chats,
     services: Opened,
@@ -114,10 +114,13 @@ async def ask_turn(
 
 
 async def _ask_quickly(request: Request) -> Response | None:
-    conversation_id, question = request.path_params["conversation_id"], await plain_body(request, Question)
-    if question is None or not re.fullmatch(UUID, conversation_id):
+    conversation_id = request.path_params["conversation_id"]
+    if not re.fullmatch(UUID, conversation_id):
         return None
     caller, services = await admitted(request, "chat")
+    question = await plain_body(request, Question)
+    if question is None:
+        return None
     key = request.headers.get("idempotency-key")
     return await ask_turn(conversation_id, question, request, caller, services, key)
 

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from api.auth import Administers, Authenticated
 from api.caller import Caller
 from api.consistency import write
-from api.fields import Body, Moment, Name, Paged, UserId, UserPath, rows
+from api.fields import Body, Moment, Name, Paged, Sent, UserId, UserPath, rows
 from api.problems import Problem, not_found, taken
 from api.services import Opened, Services
 from infra.access import record_key
@@ -40,7 +40,7 @@ class Switch(Body):
 
 
 @router.post("", status_code=201, response_model=User)
-async def create_user(new: NewUser, caller: Administers, services: Opened) -> Response:
+async def create_user(new: Sent[NewUser], caller: Administers, services: Opened) -> Response:
     """Makes a user; a key for it comes from POST /v1/keys. The scope `admin` is needed."""
     if await _seen(caller, services, new.user_id):
         raise taken(f"user {new.user_id}")
@@ -67,7 +67,7 @@ async def get_user(user_id: UserPath, caller: Authenticated, services: Opened) -
 
 
 @router.patch("/{user_id}", response_model=User)
-async def switch_user(user_id: UserPath, switch: Switch, caller: Administers, services: Opened) -> Response:
+async def switch_user(user_id: UserPath, switch: Sent[Switch], caller: Administers, services: Opened) -> Response:
     """Switches a user off, so that every key of it stops working, or on again. The scope `admin` is needed."""
     await user_seen_by(caller, services, user_id)
     if user_id == caller.user_id and not switch.enabled:

@@ -8,16 +8,20 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from api.app import ROUTERS
+from api.fields import MOST_ERRORS
 from api.limits import Limited, RequestMetrics, check_depth
 from api.problems import Problem
 from infra.metrics import new_registry
 from infra.settings import Limits
 from schemas.answers import AnswerRecorded
+from schemas.event import uuid7
 from tests.api.house import House, serving, until_ready
 from tests.examples import example
 from topics.catalogue import ANSWERS
@@ -57,6 +61,42 @@ async def test_a_refused_body_is_not_told_back_because_it_may_hold_a_secret(hous
     answer = await ada.post("/v1/keys", json={"name": 5, "password": "hunter2"})
     assert answer.status_code == 422
     assert "hunter2" not in answer.text
+
+
+async def test_of_many_errors_twenty_are_listed_and_the_rest_is_counted(house: House) -> None:
+    ada = await house.user("ada")
+    some = await ada.post("/v1/keys", json={"name": "x", "scopes": ["chat"]} | {f"k{n}": n for n in range(100)})
+    is_problem(some, 422, "invalid")
+    assert len(some.json()["errors"]) == 20
+    assert some.json()["detail"].endswith("; and 95 more")
+    assert some.json()["errors"][0] == {"where": "body.k0", "what": "Extra inputs are not permitted"}
+
+
+ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute) and route.body_field]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_of_a_great_many_errors_only_the_number_is_told(route: APIRoute) -> None:
+    """FastAPI lists whatever there is, and nothing else is served meanwhile."""
+    assert route.body_field is not None
+    _, errors = route.body_field.validate({f"k{n}": n for n in range(2 * MOST_ERRORS)}, loc=("body",))
+    (error,) = errors
+    assert (error["type"], error["loc"]) == ("many_errors", ("body",))
+
+
+async def test_whoever_has_no_key_is_told_so_before_a_body_is_read(house: House) -> None:
+    async with httpx.AsyncClient(base_url=house.url, trust_env=False) as nobody:
+        for path in ("/v1/chat/completions", f"/v1/conversations/{uuid7()}/turns"):
+            is_problem(await nobody.post(path, content=b'{"made_up":', headers=JSON), 401, "unauthenticated")
+
+
+async def test_a_body_that_is_refused_costs_one_request(house: House) -> None:
+    await house.user("una")
+    una = await house.key("una", "chat", requests_per_minute=12)
+    left = [await una.post("/v1/chat/completions", json={"made_up": n}) for n in range(3)]
+    remaining = [int(answer.headers["x-ratelimit-remaining-requests"]) for answer in left]
+    assert [answer.status_code for answer in left] == [400] * 3
+    assert remaining[0] - remaining[2] <= 2
 
 
 async def test_a_body_over_the_limit_is_413_with_and_without_a_length(house: House) -> None:
