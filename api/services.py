@@ -109,8 +109,9 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
             live = await stack.enter_async_context(LiveAnswers.open(settings, codec, objects, db, is_open))
         lag = Gauge("turnlog_lag", "Records that are not read yet", ["topic"], registry=health.registry)
         lag.labels(ANSWERS_LIVE.name).set_function(lambda: live.lag)
-        embedder = await stack.enter_async_context(Embedder.open(settings))
-        search = await stack.enter_async_context(Search.open(settings, db, embedder))
+        at_once = settings.limits.embed_requests_ingest  # of texts sent to be embedded: a search never waits for them
+        embedder = await stack.enter_async_context(Embedder.open(settings, at_once=at_once))
+        search = await stack.enter_async_context(Search.open(settings, db))
         yield Services(
             settings,
             health,

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
+from numpy import float32
+from numpy.typing import NDArray
 
 from api.accept import Accepted, digest_of, idempotency_key
 from api.ask import Asked, AskedParameters, Before, Question, ask
@@ -26,11 +28,13 @@ from api.routes.turns import IdempotencyKey
 from api.services import Opened, Services
 from api.stream.frames import Place
 from api.stream.response import hung_up
+from infra.triton.embedder import Embedder
 from infra.triton.tokens import PASSAGE_TOKENS, Tokens
 from schemas.turns import Label
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 EMBEDDER, DIMENSIONS = "embedder", 384
+TOGETHER = 16  # texts of one caller that are embedded before another caller has its turn
 Detach = Annotated[bool, Header(alias="x-turnlog-detach", description="answer to the end though nobody reads")]
 
 
@@ -94,7 +98,7 @@ router.add_api_route("/chat/completions", complete, methods=["POST"], route_clas
 
 
 @router.post("/embeddings")
-async def embed(asked: Sent[EmbeddingRequest], caller: Authenticated, services: Opened) -> Response:
+async def embed(asked: Sent[EmbeddingRequest], request: Request, caller: Authenticated, services: Opened) -> Response:
     """Unit vectors of texts, of 384 numbers each. A text beyond 254 tokens is refused, not cut."""
     require(caller, "search")
     if asked.model != EMBEDDER:
@@ -107,7 +111,7 @@ async def embed(asked: Sent[EmbeddingRequest], caller: Authenticated, services: 
         raise Problem(
             422, "too-long", f"input: a text of {most} tokens; {PASSAGE_TOKENS} are read at once", param="input"
         )
-    vectors = await services.embedder.embed(texts)
+    vectors = await _unless_gone(request, _vectors(services.embedder, texts))
     as_base64 = asked.encoding_format == "base64"
     data: list[dict[str, Any]] = [
         {
@@ -173,6 +177,13 @@ async def _unless_gone(request: Request, whole: Any, until_closed: Any) -> Any:
         for each in (answer, gone, closed):
             each.cancel()
         await asyncio.gather(answer, gone, closed, return_exceptions=True)
+
+
+async def _vectors(embedder: Embedder, texts: list[str]) -> list[NDArray[float32]]:
+    vectors: list[NDArray[float32]] = []
+    for first in range(0, len(texts), TOGETHER):
+        vectors.extend(await embedder.embed(texts[first : first + TOGETHER], priority="ingest"))
+    return vectors
 
 
 @cache

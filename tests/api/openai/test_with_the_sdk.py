@@ -5,12 +5,14 @@ import base64
 import struct
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import openai
 import pytest
 import pytest_asyncio
 
+from api.routes.openai import TOGETHER
 from tests.api.house import House
 from tests.api.openai.conftest import GONE_SECONDS
 from tests.chatting import follow, joined, turn, words
@@ -275,6 +277,32 @@ async def test_what_cannot_be_embedded_is_refused(sdk: openai.AsyncOpenAI) -> No
         await sdk.embeddings.create(model="embedder", input="x", dimensions=100)
     with pytest.raises(openai.NotFoundError):
         await sdk.embeddings.create(model="ada", input="x")
+
+
+async def embedded(house: House) -> int:
+    """How many texts Triton has embedded since it began."""
+    async with httpx.AsyncClient(base_url=house.settings.triton_http, trust_env=False) as triton:
+        (model,) = (await triton.get("/v2/models/embedder/stats")).json()["model_stats"]
+    return int(model["inference_count"])
+
+
+async def test_a_search_does_not_wait_for_texts_that_somebody_embeds_nor_they_for_nobody(
+    house: House, sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient
+) -> None:
+    before, texts = await embedded(house), [f"{uuid4()} " + "word " * 100 for _ in range(400)]
+    embedding = asyncio.create_task(sdk.embeddings.create(model="embedder", input=texts))
+    async with asyncio.timeout(60):
+        while await embedded(house) == before:
+            await asyncio.sleep(0.01)
+    found = await anna.post("/v1/search", json={"query": f"question {uuid4()}"})
+    assert found.status_code == 200
+    assert await embedded(house) - before < len(texts) / 2
+    assert not embedding.done()
+    embedding.cancel()
+    await asyncio.wait([embedding])
+    left, few = await embedded(house), [str(uuid4()) for _ in range(3 * TOGETHER)]
+    await sdk.embeddings.create(model="embedder", input=few)
+    assert await embedded(house) - left < len(few) + TOGETHER  # of those whom nobody waits for, the ones under way
 
 
 def noted_of(servers: Servers, what: str) -> str:
