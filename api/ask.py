@@ -74,7 +74,10 @@ class Before:
 
 
 async def ask(services: Services, asked: Asked, question: Question, before: Before | None = None) -> Accepted:
-    """Returns when the turn is in the log; raises problems, and Invalid for a model that is not there."""
+    """Returns when the turn is in the log; raises problems, and Invalid for a model that is not there.
+
+    One that was asked before has no answer for anybody once its conversation is deleted: 404.
+    """
     event = await turn_of(services, asked, question, before)
     encoded = services.publisher.encode(TURNS, event)
     command = Command(
@@ -87,7 +90,10 @@ async def ask(services: Services, asked: Asked, question: Question, before: Befo
         record_key=event.conversation_id,
         encoded=Encoded(encoded.value, [*encoded.headers, ("turn_id", event.turn_id.encode())]),
     )
-    return await services.accept.once(command, partial(_enter, caller=asked.caller, event=event))
+    accepted = await services.accept.once(command, partial(_enter, caller=asked.caller, event=event))
+    if accepted.repeated and await services.live.look(asked.caller, accepted.reference).conversation() is None:
+        raise not_found(f"conversation {accepted.record_key}")
+    return accepted
 
 
 async def turn_of(services: Services, asked: Asked, question: Question, before: Before | None = None) -> TurnRequested:

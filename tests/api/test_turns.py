@@ -97,6 +97,18 @@ async def test_twins_are_told_of_their_turn_also_when_it_took_the_last_place(hou
     await ended(one, turn_id)
 
 
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+async def test_a_repeated_question_of_a_deleted_conversation_is_404(anna: httpx.AsyncClient, accept: str) -> None:
+    where, head = await conversation(anna), {"idempotency-key": f"deleted {accept}", "accept": accept}
+    path, body = f"/v1/conversations/{where}/turns", {"question": "words: count=3", "model": "words"}
+    asked = await anna.post(path, json=body, headers=head)
+    await ended(anna, asked.headers["x-turnlog-turn"])
+    assert (await anna.delete(f"/v1/conversations/{where}")).status_code == 204
+    async with asyncio.timeout(SECONDS):
+        again = await anna.post(path, json=body, headers=head)
+    assert (again.status_code, again.json()["detail"][:42]) == (404, f"there is no conversation {where}"[:42])
+
+
 async def test_the_same_key_of_somebody_else_is_another_key(anna: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
     key = {"idempotency-key": "mine"}
     hers = await anna.post("/v1/conversations", json={}, headers=key)

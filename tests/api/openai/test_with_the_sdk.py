@@ -15,7 +15,7 @@ import pytest_asyncio
 from api.routes.openai import TOGETHER
 from tests.api.house import House
 from tests.api.openai.conftest import GONE_SECONDS
-from tests.chatting import follow, joined, turn, words
+from tests.chatting import SECONDS, follow, joined, turn, words
 from tests.servers import Servers
 
 
@@ -217,6 +217,26 @@ async def test_trying_again_with_the_same_key_is_the_same_turn(sdk: openai.Async
     ]
     assert made[0].id == made[1].id
     assert [one.choices[0].message.content for one in made] == [words(10)] * 2
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_trying_again_after_the_conversation_was_deleted_is_404(
+    sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient, stream: bool
+) -> None:
+    async def ask() -> Any:
+        async with asyncio.timeout(SECONDS):
+            return await sdk.chat.completions.with_raw_response.create(
+                model="words",
+                messages=asking("words: count=3"),
+                stream=stream,
+                extra_headers={"idempotency-key": f"deleted, {stream=}"},
+            )
+
+    turn_id = (await ask()).headers["x-turnlog-turn"]
+    await follow(anna, turn_id)
+    assert (await anna.delete(f"/v1/conversations/{turn_id}")).status_code == 204
+    with pytest.raises(openai.NotFoundError, match=turn_id):
+        await ask()
 
 
 async def test_a_client_that_times_out_and_tries_by_itself_makes_one_turn(
