@@ -22,7 +22,8 @@ ASKED_WITH = [
     "openai-organization", "openai-project", "user-agent", *(f"x-stainless-{name}" for name in SDK),
 ]  # fmt: skip
 TOLD_BY = [
-    "location", "retry-after", "ratelimit", "ratelimit-policy", "x-turnlog-position", "x-turnlog-turn",
+    "location", "retry-after", "ratelimit", "ratelimit-policy", "x-should-retry",
+    "x-turnlog-position", "x-turnlog-turn",
     "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests",
 ]  # fmt: skip
 

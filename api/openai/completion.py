@@ -137,8 +137,8 @@ def finish_reason(ended: dict[str, Any]) -> str:
 
 
 def failed(ended: dict[str, Any], turn_id: str) -> Problem:
-    """The turn has a record that says why there is no answer."""
-    return Problem(502, "turn-failed", str(ended["reason"]), turn_id=turn_id)
+    """The turn has a record that says why there is no answer. It is final: asking again would be another turn."""
+    return Problem(502, "turn-failed", str(ended["reason"]), headers={"x-should-retry": "false"}, turn_id=turn_id)
 
 
 def error_in_stream(problem: Problem, turn_id: str) -> dict[str, Any]:

@@ -239,6 +239,16 @@ async def test_trying_again_after_the_conversation_was_deleted_is_404(
         await ask()
 
 
+async def test_a_client_that_tries_by_itself_does_not_ask_again_for_what_failed(
+    sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient
+) -> None:
+    before = await conversations(anna)
+    with pytest.raises(openai.InternalServerError, match="count is 0 to") as failed:
+        await sdk.with_options(max_retries=2).chat.completions.create(model="words", messages=asking("words: count=-1"))
+    assert failed.value.status_code == 502
+    assert len(await conversations(anna) - before) == 1
+
+
 async def test_a_client_that_times_out_and_tries_by_itself_makes_one_turn(
     sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient
 ) -> None:
