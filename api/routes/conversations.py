@@ -26,7 +26,7 @@ select conversation_id, coalesce(started_at, turned_at) as started_at, turned_at
 where conversation_id = %(conversation)s and deleted_offset is null
 union all
 select reference, created_at, null, null from state.requests r
-where r.reference = %(conversation)s and r.topic = 'conversation-changes'
+where r.reference = %(conversation)s and r.record_key = r.reference and r.topic in ('conversation-changes', 'turns')
   and not exists (select 1 from views.conversations c where c.conversation_id = %(conversation)s)"""
 MANY = """
 select conversation_id, coalesce(started_at, turned_at) as started_at, turned_at, title from views.conversations

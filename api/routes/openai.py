@@ -18,6 +18,7 @@ from api.accept import Accepted, digest_of, idempotency_key
 from api.ask import Asked, AskedParameters, Before, Question, ask
 from api.auth import Authenticated, Chats, admitted, require, unauthenticated
 from api.caller import Caller
+from api.consistency import POSITION
 from api.fields import Sent
 from api.openai.completion import Completion
 from api.openai.leaving import stop_unless_read
@@ -31,6 +32,7 @@ from api.stream.response import hung_up
 from infra.triton.embedder import Embedder
 from infra.triton.tokens import PASSAGE_TOKENS, Tokens
 from schemas.turns import Label
+from topics.catalogue import TURNS
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 EMBEDDER, DIMENSIONS = "embedder", 384
@@ -63,7 +65,7 @@ async def complete(
         usage=bool(asked.stream_options and asked.stream_options.include_usage),
     )
     left = partial(_left, services, caller, accepted, completion) if not (detach or key) else None
-    head = {"x-turnlog-turn": accepted.reference}
+    head = {"x-turnlog-turn": accepted.reference, POSITION: f"{TURNS.name}/{accepted.position}"}
     if asked.stream:
         return services.live.stream(
             caller,

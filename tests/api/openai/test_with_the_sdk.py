@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from api.routes.openai import TOGETHER
-from tests.api.house import House
+from tests.api.house import House, after, superuser
 from tests.api.openai.conftest import GONE_SECONDS
 from tests.chatting import SECONDS, follow, joined, turn, words
 from tests.servers import Servers
@@ -240,13 +240,35 @@ async def test_trying_again_after_the_conversation_was_deleted_is_404(
 
 
 async def test_a_client_that_tries_by_itself_does_not_ask_again_for_what_failed(
-    sdk: openai.AsyncOpenAI, anna: httpx.AsyncClient
+    house: House, sdk: openai.AsyncOpenAI
 ) -> None:
-    before = await conversations(anna)
+    before = turns_asked(house)
     with pytest.raises(openai.InternalServerError, match="count is 0 to") as failed:
         await sdk.with_options(max_retries=2).chat.completions.create(model="words", messages=asking("words: count=-1"))
     assert failed.value.status_code == 502
-    assert len(await conversations(anna) - before) == 1
+    assert turns_asked(house) - before == 1
+
+
+def turns_asked(house: House) -> int:
+    """How many turns were accepted, whether or not the views know them."""
+    with superuser(house.settings) as db:
+        return len(db.execute("select 1 from state.requests where topic = 'turns'").fetchall())
+
+
+async def test_a_completions_conversation_is_there_before_the_views_know_it(
+    house: House, anna: httpx.AsyncClient
+) -> None:
+    asked = {"model": "words", "messages": asking("words: count=3")}
+    with superuser(house.settings) as db, db.transaction():
+        hold = "lock table views.conversations in exclusive mode"  # which readers may pass
+        await asyncio.to_thread(db.execute, hold)  # the fold that it waits for runs in this loop
+        answer = await anna.post("/v1/chat/completions", json=asked)
+        path = f"/v1/conversations/{answer.headers['x-turnlog-turn']}"
+        assert (await anna.get(path)).json()["turns"] == []
+    (said,) = (await anna.get(path, headers=after(answer))).json()["turns"]
+    assert said["question"] == "words: count=3"
+    assert (await anna.delete(path)).status_code == 204
+    assert (await anna.get(path)).status_code == 404
 
 
 async def test_a_client_that_times_out_and_tries_by_itself_makes_one_turn(
