@@ -63,7 +63,7 @@ class Reader:
         answer, frames = self._answer, list[bytes]()
         if not (answer.items or answer.ended):
             return b""
-        if answer.attempt > self._place.attempt:
+        if answer.attempt > self._place.attempt or self._is_elsewhere():
             if self._place.attempt:
                 frames.append(restart(answer.attempt))
             self._place = Place(answer.attempt)
@@ -71,6 +71,13 @@ class Reader:
             frames += [item.frame for item in answer.items[self._place.seq :]]
             self._place = self._place.at(len(answer.items), answer.position)
         return b"".join(frames)
+
+    def _is_elsewhere(self) -> bool:
+        """Whether the reader names a place that this attempt does not have; one ahead of memory may yet come."""
+        answer, place = self._answer, self._place
+        if place.attempt != answer.attempt or not 0 < place.seq <= len(answer.items):
+            return False
+        return place.position != answer.items[place.seq - 1].position
 
     def _is_whole(self) -> bool:
         """Whether this reader has everything of an ended answer."""
@@ -116,7 +123,7 @@ def end_frame(place: Place, status: str, reason: str | None) -> bytes:
 
 def rest(told: Told, place: Place) -> Iterator[bytes]:
     """What a record has after a place: its events that are no text, and the text between them."""
-    if place.attempt != told.attempt:
+    if place.attempt != told.attempt or place.seq > told.seq or place.position > len(told.text):
         if place.attempt:
             yield restart(told.attempt)
         place = Place(told.attempt)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -238,6 +239,24 @@ async def test_whoever_leaves_anywhere_has_every_character_once(
     seqs = [place for kind, place, _ in heard if place and kind not in ("queued", "restart")]
     assert seqs == sorted(set(seqs))
     assert heard[-1][0] == "ended"
+
+
+@pytest.mark.parametrize("place", [Place(7, 99, 4), Place(7, 3, 999), Place(7, 5, 999), Place(7, 2, 999)])
+@pytest.mark.parametrize("kept", ["running", "ended", "recorded"])
+async def test_a_place_that_does_not_exist_is_answered_with_restart_and_the_whole(place: Place, kept: str) -> None:
+    answer, views = Answer(), Views()
+    events = attempt(7)
+    for event in {"running": events[:2], "ended": events, "recorded": []}[kept]:
+        answer.apply(event)
+    views.told = record(7) if kept != "running" else None
+    heard = await Heard(answer, views, place).settle()
+    for event in events[2:] if kept == "running" else []:
+        answer.apply(event)
+        await heard.settle()
+    views.told = record(7)
+    await asyncio.wait_for(heard.task, MOMENT)
+    assert heard.kinds.count("restart") == 1
+    assert heard.text == "".join(PIECES)
 
 
 def test_a_long_record_comes_in_parts_that_can_be_gone_on_from() -> None:
