@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from api.fields import Body
 
-Stops = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=8)]
+Stops = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=4)]
 Word = Annotated[str, Field(max_length=512)]
 INPUTS = 2048
 
@@ -42,8 +42,11 @@ class Message(Body):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
-    name: Word | None = None
+    name: None = None  # no prompt of ours says who speaks
     refusal: None = None
+    audio: None = None
+    function_call: None = None
+    tool_calls: None = None
     annotations: list[dict[str, Any]] | None = Field(
         default=None, max_length=1000
     )  # ours, sent back: no part of a prompt
@@ -76,7 +79,7 @@ class CompletionRequest(Body):
 
     model: str = Field(min_length=1)
     messages: list[Message] = Field(min_length=1, max_length=2000)
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)

@@ -150,6 +150,8 @@ def turn_of(asked: CompletionRequest) -> tuple[Question, Before]:
         )
     if asked.max_tokens and asked.max_completion_tokens and asked.max_tokens != asked.max_completion_tokens:
         raise Problem(422, "invalid", "max_tokens and max_completion_tokens differ: give one", param="max_tokens")
+    if asked.stream_options and not asked.stream:
+        raise Problem(422, "invalid", "stream_options are for a stream: say stream, too", param="stream_options")
     given = asked.model_dump(include={"temperature", "top_p", "seed", "stop"})
     parameters = AskedParameters(max_tokens=asked.max_completion_tokens or asked.max_tokens, **given)
     labels = [Label(name=name, value=value) for name, value in (asked.metadata or {}).items()]

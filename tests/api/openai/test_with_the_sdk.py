@@ -102,6 +102,9 @@ async def test_a_stop_sequence_ends_the_answer_with_stop(sdk: openai.AsyncOpenAI
         ({"made_up": 1}, "made_up"),
         ({"messages": [{"role": "assistant", "content": "so"}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": "so", "name": "anna"}]}, "messages.0.name"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"max_tokens": 1, "max_completion_tokens": 2}, "max_tokens"),
     ],
 )
@@ -115,6 +118,15 @@ async def test_what_is_not_supported_is_an_error_in_their_shape(
     assert error["type"] == "invalid_request_error"
     assert error["param"] == param
     assert error["message"]
+
+
+async def test_an_answer_is_taken_back_as_the_sdk_dumps_it(sdk: openai.AsyncOpenAI) -> None:
+    first: Any = await sdk.chat.completions.create(model="words", messages=asking("words: count=2"), stream=None)
+    said: Any = first.choices[0].message.model_dump()
+    assert said["tool_calls"] is said["function_call"] is said["audio"] is None
+    messages = [*asking("words: count=2"), said, *asking("words: count=3")]
+    again = await sdk.chat.completions.create(model="words", messages=messages)
+    assert again.choices[0].message.content == words(3)
 
 
 async def test_a_model_that_is_not_there_and_a_key_that_is_not_known(sdk: openai.AsyncOpenAI) -> None:
