@@ -31,6 +31,7 @@ TurnPath = Annotated[str, Path(alias="turn_id", pattern=UUID)]
 IdempotencyKey = Annotated[str | None, Header(description="the same key and body: the same turn, for 24 h")]
 LastEventId = Annotated[str | None, Header(description="where a reader was: attempt.seq.position")]
 ENDED = ("completed", "stopped", "failed")
+NEVER = re.compile(r"q=0(\.0*)?")
 FOLDED_SECONDS = 2.0
 LOOK_SECONDS = 0.05
 ONE = """
@@ -224,5 +225,9 @@ async def request_stop(
 
 
 def wants_stream(headers: Headers) -> bool:
-    """Whether the client prefers the stream."""
-    return "text/event-stream" in headers.get("accept", "")
+    """Whether the client takes the stream: it names the type, in whichever Accept header, and not with `q=0`."""
+    for named in ",".join(headers.getlist("accept")).lower().split(","):
+        kind, *parameters = [part.strip() for part in named.split(";")]
+        if kind == "text/event-stream":
+            return not any(NEVER.fullmatch(parameter) for parameter in parameters)
+    return False

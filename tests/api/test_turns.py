@@ -8,8 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from starlette.datastructures import Headers
 
 from api.caller import Caller
+from api.routes.turns import wants_stream
 from api.stream.told import Look
 from infra.objects import Objects
 from infra.postgres.pool import open_pool
@@ -135,6 +137,22 @@ async def test_what_cannot_be_asked_is_said_with_what_helps(house: House, anna: 
     assert (await refused(parent_turn_id=uuid7())).status_code == 404
     bare = await anna.post(path, json={"question": "x"}, headers={"idempotency-key": "k" * 256})
     assert bare.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("accept", "streams"),
+    [
+        (["text/event-stream"], True),
+        (["application/json, Text/Event-Stream;q=0.5"], True),
+        (["application/json", "text/event-stream"], True),
+        (["text/event-stream;q=0"], False),
+        (["text/event-stream; q=0.000, */*"], False),
+        (["text/event-streams"], False),
+        ([], False),
+    ],
+)
+def test_the_stream_is_for_those_whose_accept_headers_name_it(accept: list[str], streams: bool) -> None:
+    assert wants_stream(Headers(raw=[(b"accept", value.encode()) for value in accept])) is streams
 
 
 async def test_what_is_somebody_elses_is_not_there(anna: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
