@@ -75,8 +75,8 @@ def idempotency_key(header: str | None) -> str | None:
     if header is None:
         return None
     key = header.strip()
-    if not 1 <= len(key) <= 255 or not key.isprintable():
-        raise Problem(400, "invalid", "Idempotency-Key: between 1 and 255 printable characters")
+    if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
+        raise Problem(400, "invalid", "Idempotency-Key: between 1 and 255 printable ASCII characters")
     return key
 
 

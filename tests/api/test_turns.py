@@ -137,6 +137,8 @@ async def test_what_cannot_be_asked_is_said_with_what_helps(house: House, anna: 
     assert (await refused(parent_turn_id=uuid7())).status_code == 404
     bare = await anna.post(path, json={"question": "x"}, headers={"idempotency-key": "k" * 256})
     assert bare.status_code == 400
+    foreign = await anna.post(path, json={"question": "x"}, headers=[(b"idempotency-key", "ключ".encode())])
+    assert (foreign.status_code, "ASCII" in foreign.json()["detail"]) == (400, True)
 
 
 @pytest.mark.parametrize(
