@@ -113,7 +113,8 @@ async def embed(asked: Sent[EmbeddingRequest], request: Request, caller: Authent
         raise Problem(
             422, "too-long", f"input: a text of {most} tokens; {PASSAGE_TOKENS} are read at once", param="input"
         )
-    vectors = await _unless_gone(request, _vectors(services.embedder, texts))
+    until_closed = services.live.until_closed(caller)
+    vectors = await _unless_gone(request, _vectors(services.embedder, texts), until_closed)
     as_base64 = asked.encoding_format == "base64"
     data: list[dict[str, Any]] = [
         {
