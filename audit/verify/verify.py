@@ -61,6 +61,7 @@ class _Asked:
     place: str
     sha256: bytes
     deadline: int
+    user_id: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Verify:
         self.read = Check("records can be read")
         self.known = Check("schema ids are known to the registry")
         self.answered = Check("turns have exactly one record")
+        self.askers = Check("rights recorded are the asker's")
         self.repeated = Check("what is said twice is the same, byte by byte")
         self._documents, self._collections = Documents(), Collections()
         self._streams, self._shown = Streams(), Shown(self._documents, self._collections)
@@ -104,7 +106,7 @@ class Verify:
             )
         checks = [
             self.read, self.known, self.answered, self.repeated, self._streams.dense, self._streams.same,
-            self._shown.cited, self._shown.existed, self._shown.readable,
+            self.askers, self._shown.cited, self._shown.existed, self._shown.readable,
         ]  # fmt: skip
         return Report(checks, notes, self.read.checked, time.monotonic() - begun)
 
@@ -168,7 +170,7 @@ class Verify:
         sha256 = hashlib.sha256(record.value or b"").digest()
         first = self._asked.get(event.turn_id)
         if first is None:
-            self._asked[event.turn_id] = _Asked(place, sha256, event.deadline)
+            self._asked[event.turn_id] = _Asked(place, sha256, event.deadline, event.user_id)
         else:
             says = f"turn {event.turn_id} was asked a second time with other bytes; the first is at {first.place}"
             self.repeated.that(sha256 == first.sha256, place, says)
@@ -195,9 +197,16 @@ class Verify:
         for turn_id, recorded in self._recorded.items():
             if turn_id not in self._asked and not self._unread[TURNS.name, recorded.partition]:
                 self.answered.fail(recorded.place, f"turn {turn_id} has a record, and nobody asked it")
+            self._judge_asker(recorded)
             self._streams.judge(recorded.record, recorded.partition, recorded.place, now - LIVE_MS)
             self._shown.judge(recorded.record, recorded.place)
         return open_turns
+
+    def _judge_asker(self, recorded: _Recorded) -> None:
+        asked, rights = self._asked.get(recorded.record.turn_id), recorded.record.permissions
+        if asked is not None and rights is not None:
+            says = f"turn {recorded.record.turn_id} was asked by {asked.user_id}, and answered as {rights.user_id}"
+            self.askers.that(rights.user_id == asked.user_id, recorded.place, says)
 
     async def _schemas(self) -> None:
         known: dict[int, Any] = {}

@@ -135,6 +135,7 @@ def last_delta(event: AnswerExtended) -> list[Event]:
         (changed(AnswerRecorded, text=Content.of("something else")), "the texts differ"),
         (changed(AnswerRecorded, citations=[Citation(number=9, position=0)]), "[9] at character 0 names nothing shown"),
         (changed(AnswerRecorded, permissions=None), "no rights are recorded"),
+        (changed(TurnRequested, user_id="bob"), "was asked by bob, and answered as anna"),
         (without_offsets_of(DOCUMENTS), "does not say how far documents/"),
         (without_offsets_of(ACCESS_CHANGES), "does not say how far access-changes/"),
         (only(DocumentAccepted, lambda e: []), "there is no such version"),
