@@ -46,6 +46,11 @@ class Choice:
             raise Invalid("the time from lies after the time to")
 
     @property
+    def is_of_one(self) -> bool:
+        """Whether it is of one thing, which is on the log or does not exist."""
+        return bool(self.turn or self.conversation or self.document)
+
+    @property
     def said(self) -> str:
         """For people, and for the log."""
         for name in ("turn", "conversation", "user", "document"):

@@ -67,11 +67,14 @@ def account(uid: int) -> str:
 
 
 def show(asked: Asked, *, json: bool) -> None:
-    """Prints the lines; raises TurnlogError when there are none, unless accesses were looked for."""
+    """Prints the lines; raises TurnlogError when there are none where some were to be expected.
+
+    To look for accesses and find none is good news, and to a program that asks for many none are a list, too.
+    """
     choice = asked.choice()
     reading = asked.reading(choice)
     told = done(_told(settings_here(), choice, reading))
-    if not told.lines and not choice.accesses:
+    if not told.lines and not choice.accesses and (choice.is_of_one or not json):
         raise TurnlogError(f"The log holds nothing of {choice.said}.", "Is the id whole? Was it this installation?")
     if json:
         say_json([as_json(line, told.words.get(number)) for number, line in enumerate(told.lines)])

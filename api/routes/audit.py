@@ -122,7 +122,7 @@ async def _told(caller: Caller, services: Services, reason: str | None, **chosen
     reading = None if reason is None else Reading(caller.user_id, "api", choice.said, reason)
     async with RUNNING:
         told = await _replay(services).told(choice, reading, most=MOST)
-    if not told.lines and (choice.turn or choice.conversation or choice.document):
+    if not told.lines and choice.is_of_one:
         raise not_found(f"{choice.said} on the log")
     lines = [as_json(line, told.words.get(number)) for number, line in enumerate(told.lines)]
     return Response(orjson.dumps({"lines": lines, "records_read": told.found.read}), media_type="application/json")

@@ -139,6 +139,8 @@ async def test_what_the_log_does_not_hold_is_said(audited: Audited) -> None:
     ran = await audited.turnlog("replay", "--turn", "00000000-0000-7000-8000-000000000000")
     assert (ran.code, ran.out) == (1, b"")
     assert "error: The log holds nothing of turn" in ran.err
+    assert await lines(audited, "--from", "2999-01-01") == []
+    assert (await audited.turnlog("replay", "--from", "2999-01-01")).code == 1
 
 
 async def test_a_time_in_which_nobody_read_words_is_no_failure(audited: Audited) -> None:
