@@ -199,7 +199,9 @@ async def test_no_value_however_odd_is_a_server_error(walk: Walk) -> None:
     sent = [
         call
         for call in calls(walk.api, odd)
-        if call.slot != "nothing" and (call.slot.split()[0] == "body" or is_sendable(call.value))
+        if call.slot != "nothing"
+        and (call.slot.split()[0] == "body" or is_sendable(call.value))
+        and (call.slot, call.value) != ("body stream", None)  # a whole answer, which nobody gives here
     ]
     await asyncio.gather(*map(look, sent))
     assert len(sent) > 1000
