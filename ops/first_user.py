@@ -11,7 +11,7 @@ from infra.access import make_key, record_key, sha256_of, split_key
 from infra.kafka.publisher import Publisher
 from infra.local.layout import Account, write_private
 from infra.registry.client import RegistryClient
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from schemas.access import CollectionCreated, KeyCreated, UserCreated
 from schemas.codec import Codec
 from schemas.errors import Invalid
@@ -61,7 +61,7 @@ async def introduce(settings: Settings, key: str) -> None:
 def main() -> int:
     """Exit code 1 with the cause."""
     try:
-        asyncio.run(introduce(Settings(), first_key(Path(sys.argv[1]))))
+        asyncio.run(introduce(read_settings(), first_key(Path(sys.argv[1]))))
     except Invalid as exc:
         print(f"first user: {exc}", file=sys.stderr)
         return 1

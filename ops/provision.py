@@ -19,7 +19,7 @@ import infra.opensearch.provision
 import infra.postgres.migrate
 import infra.registry.provision
 from infra.kafka.provision import topics_of
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from schemas.errors import Invalid, Unavailable
 
 Step = Callable[[], list[str]]
@@ -85,13 +85,13 @@ def main() -> int:
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="for servers that are not there yet")
     begun = time.monotonic()
     try:
-        changes = provision(Settings(), wait_seconds=parser.parse_args().wait)
+        changes = provision(read_settings(), wait_seconds=parser.parse_args().wait)
     except (Invalid, Unavailable) as exc:
         print(f"provisioning stopped: {exc}", file=sys.stderr)
         return 1
     for line in changes:
         print(line)
-    print(f"provisioned: {len(changes)} changes, {time.monotonic() - begun:.1f} s")
+    print(f"provisioned: {len(changes)} change{'s' * (len(changes) != 1)}, {time.monotonic() - begun:.1f} s")
     return 0
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from ops.first_user import COLLECTION, first_key, introduce
 from ops.installation import ROOT
 from schemas.errors import Invalid, Unavailable
@@ -80,7 +80,7 @@ def _until_searchable(server: Turnlog, count: int) -> None:
 def main() -> int:
     """Exit code 1 with the cause."""
     try:
-        welcome(Path(sys.argv[1]), Settings())
+        welcome(Path(sys.argv[1]), read_settings())
     except (Invalid, Unavailable, TurnlogError) as exc:
         print(f"first start: {exc}", file=sys.stderr)
         return 1

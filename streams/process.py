@@ -20,7 +20,7 @@ from infra.kafka.publisher import Publisher
 from infra.metrics import new_registry
 from infra.objects import Objects
 from infra.registry.client import RegistryClient
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from schemas.codec import Codec
 from schemas.errors import Invalid
 from streams.app import Open, Tools, Worker
@@ -37,7 +37,12 @@ def run(name: str, open_pipeline: Open) -> int:
     """Runs a worker until SIGTERM or SIGINT; exit code 0, 1 (crash), 70 (no progress) or 78 (a person must look)."""
     logs.configure(name)
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # Faust's consumer thread makes a loop of its own
-    return asyncio.run(serve(name, open_pipeline, Settings()))
+    try:
+        settings = read_settings()
+    except Invalid as exc:
+        log.error("cannot start", reason=str(exc))
+        return EX_CONFIG
+    return asyncio.run(serve(name, open_pipeline, settings))
 
 
 async def serve(name: str, open_pipeline: Open, settings: Settings) -> int:

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from infra.inboxes import read_inboxes
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from schemas.errors import Invalid, Unavailable
 from topics.catalogue import OURS, RECORD_LIMIT_BYTES, Topic
 
@@ -171,14 +171,14 @@ def topics_of(settings: Settings) -> tuple[Topic, ...]:
 def main() -> int:
     """Prints a line for each change; exit code 1 with the cause when something cannot be."""
     try:
-        settings = Settings()
+        settings = read_settings()
         changes = provision(settings, topics_of(settings), dry_run="--dry-run" in sys.argv[1:])
     except (Invalid, Unavailable) as exc:
         print(exc, file=sys.stderr)
         return 1
     for change in changes:
         print(f"{change.topic}: {change.what}")
-    print(f"{len(changes)} changes" if changes else "topics: nothing to do")
+    print(f"{len(changes)} change{'s' * (len(changes) != 1)}" if changes else "topics: nothing to do")
     return 0
 
 

@@ -12,7 +12,7 @@ from opensearchpy.exceptions import ConnectionError as NotReached
 from opensearchpy.exceptions import OpenSearchException, TransportError
 
 from infra.opensearch.mapping import WEIGHTS, index_name, passages_body, pipeline_body, pipeline_name
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from schemas.errors import Invalid, Unavailable
 
 FIRST_INDEX = 1
@@ -74,7 +74,7 @@ def main() -> int:
     """Prints a line for each change; exit code 1 with the cause when something cannot be."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else FIRST_INDEX
     try:
-        changes = list(provision(Settings(), number))
+        changes = list(provision(read_settings(), number))
     except (Invalid, Unavailable) as exc:
         print(exc, file=sys.stderr)
         return 1

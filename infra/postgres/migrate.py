@@ -11,7 +11,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from infra.postgres.pool import conninfo
-from infra.settings import Role, Settings
+from infra.settings import Role, Settings, read_settings
+from schemas.errors import Invalid
 
 MIGRATING = 7421  # the advisory lock of whoever changes the tables
 ROLES: tuple[Role, ...] = ("owner", "api", "chat", "documents", "views")
@@ -86,8 +87,13 @@ def _apply(owner: psycopg.Connection) -> list[str]:
 
 
 def main() -> int:
-    """Prints a line for each thing that was made."""
-    for line in migrate(Settings()) or ["postgres: nothing to do"]:
+    """Prints a line for each thing that was made; exit code 1 with the cause when the settings are wrong."""
+    try:
+        settings = read_settings()
+    except Invalid as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    for line in migrate(settings) or ["postgres: nothing to do"]:
         print(line)
     return 0
 

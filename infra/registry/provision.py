@@ -10,7 +10,7 @@ import httpx
 
 from infra.kafka.provision import topics_of
 from infra.registry.client import HEAD, RegistryClient, subject_of
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from schemas.errors import Invalid, Unavailable
 from schemas.versions import Json, canonical, committed
 from topics.catalogue import Topic
@@ -61,7 +61,7 @@ def _ask(http: httpx.Client, method: str, path: str, body: Json | None, missing:
 def main() -> int:
     """Prints a line for each schema that was registered; exit code 1 with the cause."""
     try:
-        settings = Settings()
+        settings = read_settings()
         done = provision(settings, topics_of(settings))
     except (Invalid, Unavailable) as exc:
         print(exc, file=sys.stderr)

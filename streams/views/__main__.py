@@ -12,7 +12,7 @@ from infra import logs
 from infra.garbage import collect_seldom
 from infra.health import Health, serve_health
 from infra.metrics import new_registry
-from infra.settings import Settings
+from infra.settings import Settings, read_settings
 from schemas.errors import Invalid
 from streams.dead_letters import EX_CONFIG, StopWorker
 from streams.views.worker import open_folder
@@ -50,6 +50,16 @@ async def _fold(settings: Settings) -> None:
         await folder.run()
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """As `serve`; 78 also when the settings are wrong."""
     logs.configure("views")
-    sys.exit(uvloop.run(serve(Settings())))
+    try:
+        settings = read_settings()
+    except Invalid as exc:
+        log.error("cannot start", reason=str(exc))
+        return EX_CONFIG
+    return uvloop.run(serve(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
