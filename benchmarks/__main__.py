@@ -12,7 +12,7 @@ from benchmarks.installation import installation
 from benchmarks.target import Target
 
 Rows = list[dict[str, Any]]
-WARM_UP_CLIENTS, WARM_UP_SECONDS = 50, 30
+WARM_UP_CLIENTS, WARM_UP_SECONDS = 50, 90
 
 
 async def measure_turns(target: Target, given: argparse.Namespace) -> Rows:

@@ -30,7 +30,7 @@ PEERS: dict[str, Start] = {
 }
 SATURATED = 150
 STAGED = (1, 10)  # clients
-WARM_UP_CLIENTS, WARM_UP_SECONDS = 50, 30  # Kafka's JVM compiles as it goes
+WARM_UP_CLIENTS, WARM_UP_SECONDS = 50, 90  # Kafka's JVM compiles as it goes
 
 
 async def race(target: Target, upstream: Subject, folder: Path, given: argparse.Namespace) -> dict[str, Rows]:
