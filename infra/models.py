@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from infra.settings import Settings
+from infra.yaml_file import read_yaml
 from schemas.errors import Invalid
 from schemas.turns import Parameters
 
@@ -54,19 +54,6 @@ class Models:
             return self.aliases[alias]
         except KeyError:
             raise Invalid(f"no model {alias!r}; there are {', '.join(self.aliases)}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands there twice, of which PyYAML would take the last one and say nothing."""
-
-    def compose_mapping_node(self, anchor: Any) -> Any:
-        node = super().compose_mapping_node(anchor)
-        keys: dict[str, Any] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (first := keys.setdefault(key.value, key)) is not key:
-                lines = f"lines {first.start_mark.line + 1} and {key.start_mark.line + 1}"
-                raise Invalid(f"{key.value!r} stands there twice ({lines}); rename one or remove it")
-        return node
 
 
 class _Strict(BaseModel):
@@ -115,25 +102,11 @@ class _File(_Strict):
 def read_models(settings: Settings) -> Models:
     """The models of an installation; raises Invalid naming file, place and cure."""
     path = settings.models_file
+    read = read_yaml(path, _File, missing="name the models there, or set TURNLOG_MODELS_FILE")
     try:
-        read = _File.model_validate(yaml.load(path.read_text(encoding="utf-8"), _Loader))  # noqa: S506 - it is a safe one
         return _models(read, settings)
-    except FileNotFoundError as exc:
-        raise Invalid(f"{path} is missing: name the models there, or set TURNLOG_MODELS_FILE") from exc
-    except ValidationError as exc:
-        raise Invalid(f"{path}: {'; '.join(_problem(each) for each in exc.errors())}") from exc
-    except UnicodeDecodeError as exc:
-        raise Invalid(f"{path} is not UTF-8 (byte {exc.start}): save it as UTF-8") from exc
-    except yaml.YAMLError as exc:
-        raise Invalid(f"{path} is not YAML: {exc}") from exc
     except Invalid as exc:
         raise Invalid(f"{path}: {exc}") from exc
-
-
-def _problem(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "the file"
-    cures = {"extra_forbidden": "no such key, remove it", "missing": "is missing, add it"}
-    return f"{place}: {cures.get(error['type'], error['msg'])}"
 
 
 def _models(read: _File, settings: Settings) -> Models:

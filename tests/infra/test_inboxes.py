@@ -33,6 +33,7 @@ def test_no_inbox_at_all_is_fine(tmp_path: Path) -> None:
         ("inboxes:\n- {name: a, owner: 'user:ann'}", r"inboxes\.0\.owner: .*, not 'user:ann'"),
         ("inboxes:\n- {name: a, owner: ann, collections: [Man uals]}", r"collections\.0: .*, not 'Man uals'"),
         ("inboxes:\n- {name: a, owner: ann, readers: [staff]}", r"readers\.0: .*, not 'staff'"),
+        ("inboxes:\n- {name: a, owner: ann, owner: bob}", "'owner' stands there twice"),
         ("inboxes: [", "inboxes.yaml"),
         ("", "inboxes.yaml"),
         (b"inboxes: [\xff]", "inboxes.yaml"),
