@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 
 from api.problems import Problem
 from infra.kafka.publisher import Publisher
 from infra.kafka.records import Position
-from infra.postgres.pool import Connection, Pool, connection, twice
+from infra.postgres.pool import Pool, connection, twice
 from infra.settings import Limits
 from schemas.codec import Encoded
 from schemas.errors import Unavailable
@@ -62,7 +61,7 @@ class Accepted:
     repeated: bool
 
 
-Enter = Callable[[Connection, Command], Awaitable[Row]]
+Enter = Callable[[Command], Awaitable[Row]]
 
 
 def digest_of(method: str, path: str, body: bytes) -> bytes:
@@ -78,31 +77,6 @@ def idempotency_key(header: str | None) -> str | None:
     if not 1 <= len(key) <= 255 or not (key.isascii() and key.isprintable()):
         raise Problem(400, "invalid", "Idempotency-Key: between 1 and 255 printable ASCII characters")
     return key
-
-
-async def enter(db: Connection, command: Command) -> Row:
-    """The row of a command that needs no check of its own."""
-    found = await db.execute(
-        "select * from app.accept_request(%s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            command.reference,
-            command.owner,
-            command.key,
-            command.digest,
-            command.topic.name,
-            command.record_key,
-            command.encoded.value,
-            Jsonb(headers_to_json(command.encoded)),
-        ],
-    )
-    return await row_of(found)
-
-
-async def row_of(found: AsyncCursor[Any]) -> Row:
-    """The one row that an accepting function gave."""
-    row = await found.fetchone()
-    assert row is not None
-    return Row(*row)
 
 
 def headers_to_json(encoded: Encoded) -> dict[str, str]:
@@ -142,12 +116,13 @@ class Accept:
             with suppress(Unavailable):
                 await accept._mark()
 
-    async def once(self, command: Command, enter: Enter = enter) -> Accepted:
-        """Returns when the record is in the log, whoever put it there.
+    async def once(self, command: Command, enter: Enter | None = None) -> Accepted:
+        """Returns when the record is in the log, whoever put it there. `enter` makes a row that needs checks.
 
         Raises problems: 422 (the key was used for another request), 409 (a twin is not done after 5 s), 503 (the
         outcome is unknown: asking again with the same key tells).
         """
+        enter = enter or self.enter
         row = await self._entered(command, enter)
         if row.outcome == "other":
             raise Problem(422, "key-reused", "this Idempotency-Key was used for another request")
@@ -156,15 +131,31 @@ class Accept:
         return Accepted(row.reference, row.record_key, await self._produced(command), False)
 
     async def _entered(self, command: Command, enter: Enter) -> Row:
-        async def once() -> Row:
-            async with connection(self._db) as db:
-                return await enter(db, command)
-
         try:
             async with asyncio.timeout(self._limits.request_unknown_seconds):
-                return await twice(once)
+                return await twice(lambda: enter(command))
         except (Unavailable, TimeoutError) as exc:
             raise unknown_outcome(command, "postgres") from exc
+
+    async def enter(self, command: Command) -> Row:
+        """The row of a command that needs no check of its own."""
+        async with connection(self._db) as db:
+            found = await db.execute(
+                "select * from app.accept_request(%s, %s, %s, %s, %s, %s, %s, %s)",
+                [
+                    command.reference,
+                    command.owner,
+                    command.key,
+                    command.digest,
+                    command.topic.name,
+                    command.record_key,
+                    command.encoded.value,
+                    Jsonb(headers_to_json(command.encoded)),
+                ],
+            )
+            row = await found.fetchone()
+        assert row is not None
+        return Row(*row)
 
     async def _twin(self, command: Command, enter: Enter, row: Row) -> Position:
         """Waits until the first request's record is marked."""

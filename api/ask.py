@@ -3,20 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
-from psycopg.types.json import Jsonb
 from pydantic import Field
 
-from api.accept import Accepted, Command, Row, headers_to_json, row_of
+from api.accept import Accepted, Command
 from api.caller import Caller
 from api.fields import Body, CollectionId
 from api.limits import check_question
-from api.problems import Problem, not_found, too_many
+from api.problems import not_found
 from api.readable import check_readable
 from api.services import Services
-from infra.postgres.pool import Connection
 from schemas.codec import Encoded
 from schemas.event import now_ms, uuid7
 from schemas.turns import Label, Parameters, Retrieval, TurnRequested
@@ -90,7 +88,7 @@ async def ask(services: Services, asked: Asked, question: Question, before: Befo
         record_key=event.conversation_id,
         encoded=Encoded(encoded.value, [*encoded.headers, ("turn_id", event.turn_id.encode())]),
     )
-    accepted = await services.accept.once(command, partial(_enter, caller=asked.caller, event=event))
+    accepted = await services.accept.once(command, partial(services.turn_rows.enter, caller=asked.caller, event=event))
     if accepted.repeated and await services.live.look(asked.caller, accepted.reference).conversation() is None:
         raise not_found(f"conversation {accepted.record_key}")
     return accepted
@@ -119,24 +117,3 @@ async def turn_of(services: Services, asked: Asked, question: Question, before: 
         messages=await services.objects.content_of(orjson.dumps(before.messages)) if before else None,
         labels=before.labels if before and before.labels else None,
     )
-
-
-async def _enter(db: Connection, command: Command, *, caller: Caller, event: TurnRequested) -> Row:
-    """The row of a turn: its conversation is the caller's, its parent is sealed, and there is a place in flight."""
-    args: list[Any] = [event.turn_id, command.owner, command.key, command.digest, event.conversation_id]
-    args += [event.parent_turn_id, command.encoded.value, Jsonb(headers_to_json(command.encoded))]
-    args += [caller.holder, caller.turns_in_flight, (event.deadline - event.occurred_at) / 1000]
-    row = await row_of(
-        await db.execute("select * from app.accept_turn(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", args)
-    )
-    match row.outcome:
-        case "no-conversation":
-            raise not_found(f"conversation {event.conversation_id}")
-        case "no-parent":
-            raise not_found(f"turn {event.parent_turn_id} in this conversation")
-        case "open-parent":
-            raise Problem(409, "parent-open", "the parent turn has no answer yet: wait for its end, or leave it out")
-        case "full":
-            detail = f"{caller.turns_in_flight} turns of yours are in flight; wait for one to end"
-            raise too_many("turns-in-flight", detail, 1)
-    return row

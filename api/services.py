@@ -15,6 +15,7 @@ from api.keyring import Keyring
 from api.rates import Rates
 from api.stream.live import LiveAnswers
 from api.tokens import Tokens
+from api.turn_rows import TurnRows
 from infra.health import Health
 from infra.kafka.publisher import Publisher
 from infra.objects import Objects
@@ -74,6 +75,7 @@ class Services:
     rates: Rates
     models: ModelStatuses
     accept: Accept
+    turn_rows: TurnRows
     live: LiveAnswers
     search: Search
     embedder: Embedder
@@ -125,6 +127,7 @@ async def open_services(settings: Settings, health: Health) -> AsyncIterator[Ser
             rates,
             models,
             accept,
+            TurnRows(db),
             live,
             search,
             embedder,

@@ -37,7 +37,7 @@ class Limits(BaseModel):
     ended_answers_seconds: float = 60
     ended_answers_bytes: int = 64 * 1024 * 1024
     coalesce_seconds: float = 0.025
-    views_wait_seconds: float = 0.1
+    views_wait_seconds: float = 0.15
     consumer_session_seconds: float = 10
     stalled_seconds: float = 60
     history_tokens: int = 2000

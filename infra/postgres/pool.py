@@ -26,7 +26,7 @@ def conninfo(settings: Settings, role: Role, *, schema: str = "views") -> str:
     The folds name their tables without a schema: `schema` is where the role `views` finds them.
     """
     return make_conninfo(
-        options=f"-c search_path={schema}" if role == "views" else None,
+        options=f"-c plan_cache_mode=force_generic_plan{f' -c search_path={schema}' if role == 'views' else ''}",
         host=settings.postgres_host,
         port=settings.postgres_port,
         dbname=settings.postgres_database,

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from infra.kafka.records import Received
 from infra.postgres.freshness import Freshness, Offsets
 from infra.postgres.pool import Pool, connection
+from infra.postgres.together import Together, columns
 from schemas.answers import AnswerRecorded
 from schemas.codec import Encoded
 from schemas.errors import Unavailable
@@ -24,16 +25,18 @@ from topics.catalogue import ACCESS_CHANGES, DOCUMENTS
 CLAIM = """
 insert into state.turns as t
   (turn_id, conversation_id, user_id, parent_turn_id, log_offset, attempt, holding, claimed_at)
-select %(turn)s, %(conversation)s, %(user)s, coalesce(%(parent)s, (
+select a.turn, a.conversation, a.asker, coalesce(a.parent, (
     select k.turn_id from (
       select turn_id, log_offset from state.turns
-      where conversation_id = %(conversation)s and log_offset < %(offset)s and user_id is not null
+      where conversation_id = a.conversation and log_offset < a.at and user_id is not null
       union all
       select turn_id, "offset" from views.turns
-      where conversation_id = %(conversation)s and "offset" < %(offset)s) k
-    where k.turn_id <> %(turn)s order by k.log_offset desc limit 1)),
-  %(offset)s, %(now)s, true, now()
-where not exists (select 1 from views.answers where turn_id = %(turn)s)
+      where conversation_id = a.conversation and "offset" < a.at) k
+    where k.turn_id <> a.turn order by k.log_offset desc limit 1)),
+  a.at, a.now, true, now()
+from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
+  a(turn, conversation, asker, parent, at, now)
+where not exists (select 1 from views.answers where turn_id = a.turn)
 on conflict (turn_id) do update set
   attempt = greatest(t.attempt + 1, excluded.attempt), tries = t.tries + t.holding::int, holding = true,
   claimed_at = coalesce(t.claimed_at, now()),
@@ -41,14 +44,17 @@ on conflict (turn_id) do update set
   conversation_id = excluded.conversation_id, user_id = coalesce(excluded.user_id, t.user_id),
   log_offset = coalesce(t.log_offset, excluded.log_offset)
 where t.sealed_at is null
-returning attempt, tries, stop_requested_at is not null, parent_turn_id,
+returning turn_id, attempt, tries, stop_requested_at is not null, parent_turn_id,
   app.principals_of(t.user_id), app.is_deleted_conversation(t.conversation_id)"""
 RIGHTS = "select app.principals_of(%s), app.is_deleted_conversation(%s)"
 LET_GO = "update state.turns set holding = false where turn_id = %s and attempt = %s and sealed_at is null"
 SEAL = """
-update state.turns set sealed_at = now(), holding = false,
-  status = %s, reason = %s, seq = %s, length = %s, value = %s, headers = %s
-where turn_id = %s and attempt = %s and sealed_at is null"""
+update state.turns t set sealed_at = now(), holding = false,
+  status = a.status, reason = a.reason, seq = a.seq, length = a.length, value = a.value, headers = a.headers
+from unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bytea[], %s::jsonb[])
+  a(turn, attempt, status, reason, seq, length, value, headers)
+where t.turn_id = a.turn and t.attempt = a.attempt and t.sealed_at is null
+returning t.turn_id, t.attempt"""
 SEALED = """
 select attempt, seq, length, status, reason, value, headers from state.turns
 where turn_id = %(turn)s and sealed_at is not null
@@ -94,6 +100,8 @@ class Turns:
     def __init__(self, pool: Pool, freshness: Freshness) -> None:
         self._pool, self._freshness = pool, freshness
         self._letting_go: set[asyncio.Task[None]] = set()
+        self._claims = Together(self._claim)
+        self._seals = Together(self._seal)
 
     @classmethod
     @asynccontextmanager
@@ -112,24 +120,25 @@ class Turns:
 
     async def claim_as(self, wanted: "Wanted") -> Claim | Sealed:
         """As `claim`, for whoever has no readable request."""
-        now = now_ms()
-        args = {
-            "turn": wanted.turn_id,
-            "conversation": wanted.conversation_id,
-            "user": wanted.user_id,
-            "parent": wanted.parent_turn_id,
-            "offset": wanted.offset,
-            "now": now,
-        }
         while True:
-            folded = self._folded()
-            row = await self._one(CLAIM, args)
-            if row is not None:
-                attempt, tries, stopped, parent, principals, deleted = row
-                rights = Rights(principals, deleted, folded)
-                return Claim(wanted.turn_id, wanted.conversation_id, attempt, tries, stopped, parent, now, rights)
+            if (claim := await self._claims.do(wanted)) is not None:
+                return claim
             if (sealed := await self.sealed(wanted.turn_id)) is not None:
                 return sealed
+
+    async def _claim(self, wanted: "Sequence[Wanted]") -> list[Claim | None]:
+        """A new attempt of each; None where the turn is sealed."""
+        folded, now = self._folded(), now_ms()
+        rows = [(one.turn_id, one.conversation_id, one.user_id, one.parent_turn_id, one.offset, now) for one in wanted]
+        async with connection(self._pool) as db:
+            found = await db.execute(CLAIM.encode(), columns(rows))
+            claims = {}
+            async for turn_id, attempt, tries, stopped, parent, principals, deleted in found:
+                claims[turn_id] = attempt, tries, stopped, parent, now, Rights(principals, deleted, folded)
+        return [
+            Claim(one.turn_id, one.conversation_id, *claims[one.turn_id]) if one.turn_id in claims else None
+            for one in wanted
+        ]
 
     async def rights(self, user_id: str, conversation_id: str) -> Rights:
         """As they are now; raises Unavailable."""
@@ -160,10 +169,13 @@ class Turns:
     async def seal(self, claim: Claim, record: AnswerRecorded, encoded: Encoded) -> bool:
         """Fixes the turn's record; False when another attempt has the turn, or has sealed it. Raises Unavailable."""
         headers = Jsonb({name: value.decode("ascii") for name, value in encoded.headers})
-        marks = [record.status, record.reason, record.seq, record.length, encoded.value, headers]
+        marks = (record.status, record.reason, record.seq, record.length, encoded.value, headers)
+        return await self._seals.do((claim.turn_id, claim.attempt, *marks))
+
+    async def _seal(self, rows: Sequence[tuple[Any, ...]]) -> list[bool]:
         async with connection(self._pool) as db:
-            done = await db.execute(SEAL, [*marks, claim.turn_id, claim.attempt])
-            return done.rowcount == 1
+            sealed = await (await db.execute(SEAL.encode(), columns(rows))).fetchall()
+        return [row[:2] in sealed for row in rows]
 
     async def sealed(self, turn_id: str) -> Sealed | None:
         """What is sealed of a turn; raises Unavailable."""

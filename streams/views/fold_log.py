@@ -9,6 +9,7 @@ import psycopg
 import structlog
 from aiokafka import AIOKafkaConsumer
 
+from infra.kafka.consumers import fetch_apart
 from infra.kafka.identity import topic_ids
 from infra.postgres.pool import Connection, conninfo
 from infra.settings import Settings
@@ -116,8 +117,8 @@ class LogFolder:
         fetched = await consumer.getmany(timeout_ms=1000, max_records=BATCH)
         if fetched:
             self.progress.moved(await self._writer.write(db, self._ids, self.progress.folded, fetched))
-        if 0 < sum(map(len, fetched.values())) < BATCH:
-            await asyncio.sleep(self._settings.limits.views_wait_seconds)
+        behind = sum(map(len, fetched.values())) >= BATCH
+        fetch_apart(consumer, 0 if behind else self._settings.limits.views_wait_seconds)
 
 
 async def _locked(db: Connection) -> bool:

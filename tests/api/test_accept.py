@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from api.accept import Accept, Command, digest_of, enter
+from api.accept import Accept, Command, digest_of
 from api.problems import Problem
 from infra.kafka.publisher import Publisher
 from infra.kafka.records import Position
@@ -88,8 +88,7 @@ class Held(Publisher):
 
 async def leave_pending(doors: Doors, command: Command) -> None:
     """What a replica leaves that was killed between the row and the record."""
-    async with doors.db.connection() as db:
-        assert (await enter(db, command)).outcome == "new"
+    assert (await Accept(doors.db, doors.publisher, LIMITS).enter(command)).outcome == "new"
 
 
 async def test_an_accepted_command_is_in_the_log_and_its_bytes_are_dropped(doors: Doors) -> None:
