@@ -130,6 +130,15 @@ class Accept:
             return Accepted(row.reference, row.record_key, await self._twin(command, enter, row), True)
         return Accepted(row.reference, row.record_key, await self._produced(command), False)
 
+    async def beside(self, command: Command, enter: Enter) -> Accepted:
+        """As `once`, for a command without a key against which nothing can be said: its row goes beside its record.
+
+        Raises the 503 problem; then its record may be in the log, with or without a row.
+        """
+        row, position = await asyncio.gather(self._entered(command, enter), self._produced(command))
+        self._marks[row.reference] = position  # the first mark may have come before the row
+        return Accepted(row.reference, row.record_key, position, False)
+
     async def _entered(self, command: Command, enter: Enter) -> Row:
         try:
             async with asyncio.timeout(self._limits.request_unknown_seconds):
@@ -224,6 +233,7 @@ class Accept:
     async def _forget(self) -> None:
         async with connection(self._db) as db:
             await db.execute("select app.forget_requests(%s, %s)", [self._limits.request_kept_hours, 100 * BATCH])
+            await db.execute("select app.release_answered()")
 
 
 def unknown_outcome(command: Command, server: str) -> Problem:

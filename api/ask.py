@@ -88,7 +88,9 @@ async def ask(services: Services, asked: Asked, question: Question, before: Befo
         record_key=event.conversation_id,
         encoded=Encoded(encoded.value, [*encoded.headers, ("turn_id", event.turn_id.encode())]),
     )
-    accepted = await services.accept.once(command, partial(services.turn_rows.enter, caller=asked.caller, event=event))
+    sure = services.turn_rows.is_sure(command, asked.caller, event)
+    enter = partial(services.turn_rows.enter, caller=asked.caller, event=event, sure=sure)
+    accepted = await (services.accept.beside if sure else services.accept.once)(command, enter)
     if accepted.repeated and await services.live.look(asked.caller, accepted.reference).conversation() is None:
         raise not_found(f"conversation {accepted.record_key}")
     return accepted

@@ -17,7 +17,7 @@ from fastavro.types import Schema
 
 from schemas.all import EVENTS
 from schemas.errors import Undecodable
-from schemas.event import Event
+from schemas.event import NAMESPACE, Event
 from schemas.foreign import usable
 from schemas.versions import Json, committed, latest
 
@@ -59,7 +59,7 @@ class Codec:
             frame = self._frames[topic, name] = FRAME.pack(0, self._registry.id_of(topic, name))
         body = io.BytesIO()
         body.write(frame)
-        fastavro.schemaless_writer(body, _parsed(latest(name).sha256), plain(event))
+        fastavro.schemaless_writer(body, _parsed(latest(name).sha256), _dicts(event, named=True))
         return Encoded(body.getvalue(), _headers(name))
 
     async def decode(
@@ -121,26 +121,40 @@ def _names(kind: type) -> list[str]:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses to dicts, all the way down; the shape that fastavro writes."""
+    """Dataclasses to dicts, all the way down."""
+    return _dicts(value, named=False)
+
+
+def _dicts(value: Any, *, named: bool) -> Any:
+    """`named`: a record that is one branch of a union with its name, or fastavro looks through all of it twice."""
     kind = type(value)
     if kind is list:
-        return [plain(item) for item in value]
+        return [_dicts(item, named=named) for item in value]
     holding = _holding(kind)  # type: ignore[arg-type] # a type is hashable
     if holding is None:
         return value
     made = vars(value).copy()
-    for name in holding:
-        made[name] = plain(made[name])
+    for name, record in holding:
+        held = _dicts(made[name], named=named)
+        made[name] = (record, held) if named and record and held is not None else held
     return made
 
 
 @cache
-def _holding(kind: type) -> tuple[str, ...] | None:
-    """The fields of a dataclass that may hold others; None: it is none."""
+def _holding(kind: type) -> tuple[tuple[str, str | None], ...] | None:
+    """The fields of a dataclass that may hold others, with the name of a record in a union; None: it is none."""
     if not is_dataclass(kind):
         return None
     hints = get_type_hints(kind)
-    return tuple(name for name in _names(kind) if _nested(hints[name]))
+    return tuple((name, _record_or_none(hints[name])) for name in _names(kind) if _nested(hints[name]))
+
+
+def _record_or_none(hint: Any) -> str | None:
+    """The record's name, when a field holds one or nothing."""
+    record = next((a for a in get_args(hint) if a is not type(None)), None)
+    if get_origin(hint) is list or not is_dataclass(record):
+        return None
+    return f"{NAMESPACE}.{cast(type, record).__name__}"
 
 
 @cache

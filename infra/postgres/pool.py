@@ -1,7 +1,7 @@
 """Pools of connections, one per role, and sessions that see only what their caller may."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ def conninfo(settings: Settings, role: Role, *, schema: str = "views") -> str:
     The folds name their tables without a schema: `schema` is where the role `views` finds them.
     """
     return make_conninfo(
-        options=f"-c plan_cache_mode=force_generic_plan{f' -c search_path={schema}' if role == 'views' else ''}",
+        options=" ".join(f"-c {option}" for option in _options(role, schema)),
         host=settings.postgres_host,
         port=settings.postgres_port,
         dbname=settings.postgres_database,
@@ -39,6 +39,13 @@ def conninfo(settings: Settings, role: Role, *, schema: str = "views") -> str:
         tcp_user_timeout=20_000,
         application_name=f"turnlog {role}",
     )
+
+
+def _options(role: Role, schema: str) -> Iterator[str]:
+    """Every statement is a look-up by keys; with arrays among its arguments Postgres would plan it anew each time."""
+    yield "plan_cache_mode=force_generic_plan"
+    if role == "views":
+        yield f"search_path={schema}"
 
 
 @asynccontextmanager
