@@ -128,3 +128,15 @@ async def test_a_place_taken_after_the_answer_is_given_back(house: House) -> Non
     held = in_flight(house, "gus")
     assert third not in held
     assert len(held) == 2, "those before it have no answer yet"
+
+
+async def test_a_conversation_that_a_completion_began_takes_a_turn_before_the_views_know_it(house: House) -> None:
+    client, stranger = await house.user("hal"), await house.user("ida")
+    body = {"model": "words", "stream": True, "messages": [{"role": "user", "content": "words: count=1"}]}
+    with superuser(house.settings) as db, db.transaction():
+        db.execute("lock table views.conversations in exclusive mode")
+        async with client.stream("POST", "/v1/chat/completions", json=body) as response:
+            where = response.headers["x-turnlog-turn"]
+        path = f"/v1/conversations/{where}/turns"
+        assert (await client.post(path, json=ASK)).status_code == 202
+        assert (await stranger.post(path, json=ASK)).status_code == 404

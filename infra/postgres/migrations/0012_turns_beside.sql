@@ -65,3 +65,14 @@ $$;
 
 revoke all on function app.take_turn, app.accept_turn, app.release_answered from public;
 grant execute on function app.accept_turn, app.release_answered to turnlog_api;
+
+-- Whether a conversation is its caller's, and still there: the view, or (not folded yet) the request that started it, which may
+-- be a turn.
+create or replace function app.owns_conversation(wanted_owner text, wanted text) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(
+    (select c.user_id = wanted_owner and c.deleted_offset is null from views.conversations c where c.conversation_id = wanted),
+    (select r.owner = wanted_owner from state.requests r
+     where r.reference = wanted and r.record_key = wanted and r.topic in ('conversation-changes', 'turns')),
+    false)
+$$;
