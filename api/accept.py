@@ -15,6 +15,7 @@ from infra.kafka.publisher import Publisher
 from infra.kafka.records import Position
 from infra.postgres.pool import Pool, connection, twice
 from infra.settings import Limits
+from infra.waiting import end
 from schemas.codec import Encoded
 from schemas.errors import Unavailable
 from topics.catalogue import OURS, Topic
@@ -110,9 +111,7 @@ class Accept:
         try:
             yield accept
         finally:
-            for task in loops:
-                task.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await end(loops)
             with suppress(Unavailable):
                 await accept._mark()
 

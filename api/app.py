@@ -31,6 +31,7 @@ from infra.garbage import collect_seldom
 from infra.health import Health
 from infra.metrics import exposition, new_registry
 from infra.settings import Settings
+from infra.waiting import end
 
 ROUTERS = (
     turns.router, openai.router,  # asked most: each request looks for its route from the first one on
@@ -38,6 +39,7 @@ ROUTERS = (
     search.router, documents.router, objects.router, audit.router,
 )  # fmt: skip
 WATCH_SECONDS = 1
+STOP_SECONDS = 15  # what was opened is closed in less: a second cancellation would break that off
 ABOUT = """Chat and retrieval as one event pipeline. Say who you are with `Authorization: Bearer tl_...`.
 
 A write answers with `x-turnlog-position`; a read that sends it back as `x-turnlog-after` (or `?after=`) sees that
@@ -56,8 +58,7 @@ def create_app(settings: Settings, failed: Callable[[BaseException], None] | Non
         try:
             yield
         finally:
-            opening.cancel()
-            await asyncio.wait([opening])
+            await end([opening], again_seconds=STOP_SECONDS)
             if failed is None and not opening.cancelled():
                 opening.result()  # nobody was told
 

@@ -25,6 +25,7 @@ from infra.providers.status import ModelStatuses
 from infra.registry.client import RegistryClient
 from infra.settings import Settings
 from infra.triton.embedder import Embedder
+from infra.waiting import end
 from retrieval.search import Search
 from schemas.codec import Codec
 from schemas.errors import Unavailable
@@ -47,10 +48,7 @@ class Background:
         try:
             yield background
         finally:
-            tasks = list(background._tasks)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(background._tasks)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs it beside everything else."""

@@ -1,9 +1,9 @@
-"""Waiting for a server that is not there yet, and saying so."""
+"""Waiting for a server that is not there yet, and saying so; and for the end of what is not wanted any more."""
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 import structlog
 
@@ -33,3 +33,17 @@ async def until_available(server: str, probe: Callable[[], Awaitable[T]], longes
             if tried:
                 log.info("server is there", server=server)
             return result
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]], again_seconds: float = 1.0) -> None:
+    """Cancels tasks until all have ended, whatever they end with.
+
+    Once is not always enough: before Python 3.12 `asyncio.wait_for`, with which psycopg and aiokafka wait, swallows a
+    cancellation that comes together with what it waits for. A process that cancelled once then never ended.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        ended, running = await asyncio.wait(running, timeout=again_seconds)
+        await asyncio.gather(*ended, return_exceptions=True)

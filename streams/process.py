@@ -21,6 +21,7 @@ from infra.metrics import new_registry
 from infra.objects import Objects
 from infra.registry.client import RegistryClient
 from infra.settings import Settings, read_settings
+from infra.waiting import end
 from schemas.codec import Codec
 from schemas.errors import Invalid
 from streams.app import Open, Tools, Worker
@@ -31,6 +32,7 @@ from topics.catalogue import DEAD_LETTERS, OURS
 
 T = TypeVar("T")
 log = structlog.get_logger()
+STOP_SECONDS = 15  # what was opened is closed in less: a second cancellation would break that off
 
 
 def run(name: str, open_pipeline: Open) -> int:
@@ -99,6 +101,5 @@ async def _unless(stop: asyncio.Event, opening: Awaitable[T]) -> T | None:
     stopped.cancel()
     if work.done():
         return work.result()
-    work.cancel()
-    await asyncio.wait([work])
+    await end([work], again_seconds=STOP_SECONDS)
     return None

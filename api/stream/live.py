@@ -13,6 +13,7 @@ from api.stream.told import Look
 from infra.objects import Objects
 from infra.postgres.pool import Pool, connection
 from infra.settings import Settings
+from infra.waiting import end
 from schemas.codec import Codec
 from schemas.errors import Unavailable
 
@@ -49,9 +50,7 @@ class LiveAnswers:
             try:
                 yield live
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end(tasks)
 
     @property
     def lag(self) -> int:

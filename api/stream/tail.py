@@ -16,7 +16,7 @@ from api.stream.follow import Trouble
 from infra.kafka.consumers import mend_consumers
 from infra.postgres.pool import Pool, connection
 from infra.settings import Settings
-from infra.waiting import backoff_seconds, until_available
+from infra.waiting import backoff_seconds, end, until_available
 from schemas.answers import AnswerEnded
 from schemas.codec import Codec
 from schemas.errors import Unavailable, Undecodable
@@ -54,9 +54,7 @@ class Tail:
             await caught_up.wait()
             yield tail
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
     @contextmanager
     def reading(self, turn_id: str) -> Iterator[Answer]:

@@ -7,8 +7,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import consumer, fetcher
 
 from infra.kafka.header_names import take_any_name
-
-AGAIN_SECONDS = 1.0
+from infra.waiting import end
 
 
 def mend_consumers() -> None:
@@ -50,11 +49,6 @@ class _Fetcher(fetcher.Fetcher):  # type: ignore[misc]
         and the connections stay open.
         """
         self._closed = True
-        running = {self._fetch_task, *self._pending_tasks}
-        while running:
-            for task in running:
-                task.cancel()
-            ended, running = await asyncio.wait(running, timeout=AGAIN_SECONDS)  # the fetch task can miss one
-            await asyncio.gather(*ended, return_exceptions=True)  # what they failed with is in aiokafka's log
+        await end({self._fetch_task, *self._pending_tasks})  # what they failed with is in aiokafka's log
         for waiter in self._fetch_waiters:
             self._notify(waiter)

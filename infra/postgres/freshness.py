@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 
 from infra.postgres.pool import conninfo
 from infra.settings import Role, Settings
-from infra.waiting import backoff_seconds, until_available
+from infra.waiting import backoff_seconds, end, until_available
 from schemas.errors import Unavailable
 from topics.catalogue import ACCESS_CHANGES, DOCUMENTS, Topic
 
@@ -48,9 +48,7 @@ class Freshness:
             await first.wait()
             yield freshness
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end([task])
 
     def on_change(self, listener: Callable[[frozenset[str]], None]) -> None:
         """Calls `listener` with the topics that were folded; after an interruption with all of them."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from infra.settings import Limits
+from infra.waiting import end
 
 if TYPE_CHECKING:
     from infra.providers.generation import Generation
@@ -31,9 +32,7 @@ class Pace:
         try:
             yield pace
         finally:
-            for task in (ticking, *pace._flushes):
-                task.cancel()
-            await asyncio.gather(ticking, *pace._flushes, return_exceptions=True)
+            await end({ticking, *pace._flushes})
 
     def add(self, generation: "Generation") -> None:
         """Begins to flush it."""

@@ -9,7 +9,7 @@ import structlog
 
 from infra.postgres.pool import conninfo
 from infra.settings import Settings
-from infra.waiting import backoff_seconds
+from infra.waiting import backoff_seconds, end
 from schemas.errors import Unavailable
 from schemas.event import now_ms
 from streams.chat.ending import Ending
@@ -35,9 +35,7 @@ class Stops:
         try:
             yield stops
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
     @contextmanager
     def watch(self, turn_id: str, deadline_ms: int) -> Iterator[Ending]:

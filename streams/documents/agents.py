@@ -10,6 +10,7 @@ import structlog
 from infra.opensearch.passages import PassageIndex
 from infra.postgres.pool import Pool, connection, open_pool
 from infra.triton.embedder import Embedder
+from infra.waiting import end
 from schemas.documents import DocumentAccepted, DocumentWithdrawn
 from schemas.errors import Invalid
 from streams import app
@@ -46,7 +47,7 @@ async def open_documents(tools: app.Tools) -> AsyncIterator[app.Pipeline]:
             asyncio.create_task(run_reconcile(index, pool, limits.reconcile_seconds)),
             asyncio.create_task(Restorer(tools, needs, pool).run()),
         ]
-        stack.push_async_callback(_cancel, beside)
+        stack.push_async_callback(end, beside)
         for task in beside:
             task.add_done_callback(_say)
         yield app.Pipeline(pipeline(needs, asyncio.Semaphore(limits.running_documents)), pool)
@@ -85,9 +86,3 @@ async def serving_index(pool: Pool) -> int:
 def _say(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (cause := task.exception()) is not None:
         log.error("nobody sweeps or restores any more until the worker starts anew", exc_info=cause)
-
-
-async def _cancel(tasks: list["asyncio.Task[None]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,6 +16,7 @@ import structlog
 
 from infra.documents import Unfit
 from infra.settings import Limits, Settings
+from infra.waiting import end
 from streams.documents.parsed import Heading, Page, Parsed
 from streams.documents.parsed_cache import ParsedCache
 
@@ -44,7 +45,7 @@ class Parser:
         try:
             yield parser
         finally:
-            pruning.cancel()
+            await end([pruning])
             for child in parser._idle:
                 await child.end()
 
