@@ -18,6 +18,7 @@ import structlog
 from infra.access import GROUP_NAME, USER_ID
 from infra.postgres.moment import LATEST_MS
 from infra.settings import Oidc
+from infra.waiting import end
 from schemas.errors import Invalid, Unavailable
 
 DISCOVERY = "/.well-known/openid-configuration"
@@ -66,8 +67,7 @@ class Issuer:
                 yield issuer
             finally:
                 if issuer._fetching:
-                    issuer._fetching.cancel()
-                    await asyncio.gather(issuer._fetching, return_exceptions=True)
+                    await end([issuer._fetching])
 
     async def claims_of(self, token: str) -> Claims:
         """What a token says; raises TokenRefused, or Unavailable while the issuer's keys cannot be had."""

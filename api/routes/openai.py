@@ -31,6 +31,7 @@ from api.stream.frames import Place
 from api.stream.response import hung_up
 from infra.triton.embedder import Embedder
 from infra.triton.tokens import PASSAGE_TOKENS, Tokens
+from infra.waiting import end
 from schemas.turns import Label
 from topics.catalogue import TURNS
 
@@ -179,9 +180,7 @@ async def _unless_gone(request: Request, whole: Any, until_closed: Any) -> Any:
             raise unauthenticated("this key was closed while it waited")
         raise Problem(499, "client-gone", "the client hung up")
     finally:
-        for each in (answer, gone, closed):
-            each.cancel()
-        await asyncio.gather(answer, gone, closed, return_exceptions=True)
+        await end((answer, gone, closed))
 
 
 async def _vectors(embedder: Embedder, texts: list[str]) -> list[NDArray[float32]]:
